@@ -1,0 +1,4 @@
+from .files import CheckpointError
+from .loading import convert_checkpoint, load_unet, read_checkpoint, to_checkpoint, to_modules
+
+__all__ = ["CheckpointError", "convert_checkpoint", "load_unet", "read_checkpoint", "to_checkpoint", "to_modules"]

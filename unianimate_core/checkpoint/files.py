@@ -1,0 +1,106 @@
+"""Checkpoint files: read without running code and without a second copy in memory, written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+
+class CheckpointError(ValueError):
+    """A checkpoint cannot be read, or is not that of a UniAnimate network."""
+
+
+def read(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """The tensors of a .safetensors file or of a PyTorch pickle, by name, and the metadata (empty for a pickle).
+
+    Tensors are mapped from the file, not copied. A pickle may hold nothing but tensors and plain values.
+    Raises FileNotFoundError, or CheckpointError where the file is damaged, no checkpoint, or tries to run code.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
+    return _tensors_of(path, _unpickle(path)), {}
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(_damaged(path, error)) from error
+
+
+def _unpickle(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+    except pickle.UnpicklingError as error:
+        if "Unsupported" in str(error) or "weights_only" in str(error).lower():
+            raise CheckpointError(
+                f"{path.name} holds more than tensors and could run code when opened: it was not opened; "
+                "use the published file or a .safetensors"
+            ) from error
+        raise CheckpointError(_damaged(path, error)) from error
+    except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError, AttributeError) as error:
+        raise CheckpointError(_damaged(path, error)) from error
+
+
+def _is_zip(path: Path) -> bool:
+    """Whether PyTorch wrote the file in its present format, which alone can be mapped."""
+    with path.open("rb") as file:
+        return file.read(2) == b"PK"
+
+
+def _damaged(path: Path, error: Exception) -> str:
+    reason = str(error).strip().split("\n")[0][:160]
+    return (
+        f"{path.name} ({path.stat().st_size:,} bytes) is cut off, damaged, or no checkpoint ({reason}): "
+        "compare its size with the published one and download it again"
+    )
+
+
+def _tensors_of(path: Path, content: Any) -> dict[str, Tensor]:
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path.name} holds a {type(content).__name__}: a checkpoint holds tensors by name")
+    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    if not tensors:
+        raise CheckpointError(f"{path.name} holds no tensors: it is not a checkpoint")
+    return tensors
+
+
+@contextmanager
+def replacing(destination: str | os.PathLike, expected_bytes: int = 0) -> Iterator[Path]:
+    """A temporary path beside the destination, moved there at the end, or removed where something fails.
+
+    Raises OSError in one sentence where the disk has not expected_bytes free.
+    """
+    destination = Path(destination)
+    destination.parent.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(destination.parent).free
+    if free < expected_bytes:
+        raise OSError(
+            f"{destination.parent} has {free / 1e9:.1f} GB free, {destination.name} needs {expected_bytes / 1e9:.1f} GB: "
+            "make room or choose another folder"
+        )
+    handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".part")
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.chmod(name, 0o644)
+        os.replace(name, destination)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

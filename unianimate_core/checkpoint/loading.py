@@ -1,0 +1,170 @@
+"""From a checkpoint to a network, strictly, and back."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from ..config import ConfigError, ModelConfig
+from ..model import UNet
+from ..model.backend import Attention
+from . import files, names
+from .files import CheckpointError
+from .identify import identify
+
+METADATA_KEY = "unianimate"
+HEAD_DIM_TENSOR = "unianimate.head_dim"
+_PREFIXES = ("model.diffusion_model.", "diffusion_model.", "module.", "unet.")
+
+
+def load_unet(
+    source: str | os.PathLike | Mapping[str, Tensor],
+    *,
+    config: ModelConfig | None = None,
+    device: torch.device | str = "cpu",
+    dtype: torch.dtype | None = None,
+    operations=nn,
+    attention: Attention | None = None,
+) -> UNet:
+    """A network with the weights of a checkpoint, in evaluation mode.
+
+    source: path of a .pth or .safetensors file, or tensors by their checkpoint names. config: read off the tensors
+    unless given. dtype: that of the file unless given. Tensors are converted one by one; those of a file that need
+    no conversion stay mapped to it.
+    Raises CheckpointError where a tensor is missing, unexpected or of another shape, and for files that cannot be read.
+    """
+    state_dict, config = read_checkpoint(source, config)
+    dtype = dtype or next(iter(state_dict.values())).dtype
+    unet = UNet(config, dtype=dtype, device="meta", operations=operations, attention=attention)
+    unet.load_state_dict(to_modules(state_dict, config, device=device, dtype=dtype), assign=True)
+    return unet.requires_grad_(False).eval()
+
+
+def read_checkpoint(
+    source: str | os.PathLike | Mapping[str, Tensor], config: ModelConfig | None = None
+) -> tuple[dict[str, Tensor], ModelConfig]:
+    """The tensors of a UniAnimate checkpoint by their published names, checked, and its configuration.
+
+    Prefixes that hosts and wrappers add are taken off. Raises as load_unet does.
+    """
+    if isinstance(source, Mapping):
+        label, state_dict, metadata = "the state dict", dict(source), {}
+    else:
+        label = Path(source).name
+        state_dict, metadata = files.read(source)
+    state_dict = _without_prefix(state_dict)
+    head_dim = _head_dim(label, state_dict, metadata)
+    try:
+        config = config or ModelConfig.from_state_dict(state_dict, head_dim=head_dim)
+    except ConfigError as error:
+        kind = identify(state_dict)
+        what = f"looks like {kind}" if kind else f"is not a UniAnimate checkpoint ({error})"
+        raise CheckpointError(f"{label} {what}: choose unianimate_16f_32f_non_ema_223000.pth or a conversion of it") from error
+    _check(label, state_dict, config)
+    return state_dict, config
+
+
+def _without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
+    for prefix in _PREFIXES:
+        if any(name.startswith(f"{prefix}dwpose_embedding.") for name in state_dict):
+            kept = {name[len(prefix) :]: tensor for name, tensor in state_dict.items() if name.startswith(prefix)}
+            marker = {name: tensor for name, tensor in state_dict.items() if name == HEAD_DIM_TENSOR}
+            return kept | marker
+    return state_dict
+
+
+def _head_dim(label: str, state_dict: dict[str, Tensor], metadata: Mapping[str, str]) -> int:
+    """The head size that the metadata or a marker tensor gives, else the released network's 64."""
+    marker = state_dict.pop(HEAD_DIM_TENSOR, None)
+    if marker is not None:
+        return int(marker)
+    if METADATA_KEY not in metadata:
+        return 64
+    try:
+        return int(json.loads(metadata[METADATA_KEY])["head_dim"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(
+            f"{label} has metadata '{METADATA_KEY}' that is no configuration ({metadata[METADATA_KEY][:80]!r}): "
+            "write the file again"
+        ) from error
+
+
+def metadata_of(config: ModelConfig) -> dict[str, str]:
+    """What the shapes of a checkpoint cannot say, for the metadata of a safetensors file."""
+    return {METADATA_KEY: json.dumps({"head_dim": config.head_dim})}
+
+
+def network_entries(config: ModelConfig) -> list[names.Entry]:
+    """How each parameter of a network with this configuration is stored in a checkpoint."""
+    unet = UNet(config, device="meta")
+    return names.entries(config, {name: tuple(p.shape) for name, p in unet.state_dict().items()})
+
+
+def _check(label: str, state_dict: Mapping[str, Tensor], config: ModelConfig) -> None:
+    expected = {name: entry.stored_shape for entry in network_entries(config) for name in entry.stored_names}
+    missing = [name for name in expected if name not in state_dict]
+    unexpected = [name for name in state_dict if name not in expected]
+    misshapen = [
+        f"{name} {list(state_dict[name].shape)} for {list(shape)}"
+        for name, shape in expected.items()
+        if name in state_dict and tuple(state_dict[name].shape) != shape
+    ]
+    problems = [
+        f"{len(found)} {kind} ({', '.join(found[:5])}{', ...' if len(found) > 5 else ''})"
+        for kind, found in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        if found
+    ]
+    if problems:
+        raise CheckpointError(f"{label} does not fit the network: tensors {'; '.join(problems)}")
+
+
+def to_modules(
+    state_dict: Mapping[str, Tensor],
+    config: ModelConfig,
+    *,
+    device: torch.device | str | None = None,
+    dtype: torch.dtype | None = None,
+) -> dict[str, Tensor]:
+    """Checked checkpoint tensors as parameters of the network, by parameter name."""
+    return {
+        entry.name: names.stack(entry, [state_dict[name].to(device, dtype) for name in entry.stored_names])
+        for entry in network_entries(config)
+    }
+
+
+def to_checkpoint(parameters: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
+    """Parameters of the network as checkpoint tensors, by their published names."""
+    stored: dict[str, Tensor] = {}
+    for entry in network_entries(config):
+        stored |= names.unstack(entry, parameters[entry.name])
+    return stored
+
+
+def convert_checkpoint(
+    source: str | os.PathLike,
+    destination: str | os.PathLike,
+    dtype: torch.dtype = torch.float16,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """Write a checkpoint as safetensors with the same names, checked first; an unfinished file never stays behind.
+
+    progress(done, total) is called after each tensor. Raises CheckpointError as load_unet does; OSError for a full disk.
+    """
+    if Path(destination).suffix != ".safetensors":
+        raise ValueError(f"destination is {Path(destination).name}: give a name that ends in .safetensors")
+    state_dict, config = read_checkpoint(source)
+    size = sum(tensor.numel() for tensor in state_dict.values()) * dtype.itemsize
+    with files.replacing(destination, expected_bytes=size) as path:
+        converted = {}
+        for done, name in enumerate(list(state_dict), start=1):
+            converted[name] = state_dict.pop(name).to(dtype).contiguous()
+            if progress is not None:
+                progress(done, done + len(state_dict))
+        save_file(converted, path, metadata=metadata_of(config) | {"format": "pt"})

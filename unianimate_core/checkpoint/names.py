@@ -1,0 +1,163 @@
+"""The one table between the names in a checkpoint and those of the modules.
+
+Braces name several tensors that one module holds stacked along its first axis: `to_{q,k,v}` is to_q, to_k, to_v.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..config import ModelConfig
+
+RESIDUAL = {
+    "stage_in.norm": "in_layers.0",
+    "stage_in.conv": "in_layers.2",
+    "time": "emb_layers.1",
+    "stage_out.norm": "out_layers.0",
+    "stage_out.conv": "out_layers.3",
+    "skip": "skip_connection",
+    "temporal_conv.stages.0.norm": "temopral_conv.conv1.0",
+    "temporal_conv.stages.0.conv": "temopral_conv.conv1.2",
+    "temporal_conv.stages.1.norm": "temopral_conv.conv2.0",
+    "temporal_conv.stages.1.conv": "temopral_conv.conv2.3",
+    "temporal_conv.stages.2.norm": "temopral_conv.conv3.0",
+    "temporal_conv.stages.2.conv": "temopral_conv.conv3.3",
+    "temporal_conv.stages.3.norm": "temopral_conv.conv4.0",
+    "temporal_conv.stages.3.conv": "temopral_conv.conv4.3",
+}
+TRANSFORMER = {
+    "norm": "norm",
+    "proj_in": "proj_in",
+    "proj_out": "proj_out",
+    "block.norm1": "transformer_blocks.0.norm1",
+    "block.norm2": "transformer_blocks.0.norm2",
+    "block.norm3": "transformer_blocks.0.norm3",
+    "block.feed_forward.proj": "transformer_blocks.0.ff.net.0.proj",
+    "block.feed_forward.out": "transformer_blocks.0.ff.net.2",
+}
+SPATIAL = TRANSFORMER | {
+    "block.self_attention.qkv": "transformer_blocks.0.attn1.to_{q,k,v}",
+    "block.self_attention.out": "transformer_blocks.0.attn1.to_out.0",
+    "block.cross_attention.q": "transformer_blocks.0.attn2.to_q",
+    "block.cross_attention.kv": "transformer_blocks.0.attn2.to_{k,v}",
+    "block.cross_attention.out": "transformer_blocks.0.attn2.to_out.0",
+}
+TEMPORAL = TRANSFORMER | {
+    "block.attention1.qkv": "transformer_blocks.0.attn1.to_{q,k,v}",
+    "block.attention1.out": "transformer_blocks.0.attn1.to_out.0",
+    "block.attention2.qkv": "transformer_blocks.0.attn2.to_{q,k,v}",
+    "block.attention2.out": "transformer_blocks.0.attn2.to_out.0",
+}
+PICTURE_ENCODER = {"conv1": "0", "conv2": "3", "conv3": "5"}
+LATENT_ENCODER = {"conv1": "0", "conv2": "2", "conv3": "4"}
+MIXER = {
+    "norm": "layers.0.0.norm",
+    "qkv": "layers.0.0.fn.to_qkv",
+    "out": "layers.0.0.fn.to_out.0",
+    "widen": "layers.0.1.net.0.0",
+    "narrow": "layers.0.1.net.2",
+}
+SINGLE = {
+    "time1": "time_embed.0",
+    "time2": "time_embed.2",
+    "conditions.image_tokens.linear1": "pre_image_condition.0",
+    "conditions.image_tokens.linear2": "pre_image_condition.2",
+    "stem.conv": "input_blocks.0.0",
+    "head.norm": "out.0",
+    "head.conv": "out.2",
+}
+
+# Stored with one more axis of size 1: (1-wide) Conv1d here a linear layer, Conv3d here a convolution of tall pictures.
+_TRAILING_AXIS = re.compile(r"temporal\.proj_(in|out)\.weight|temporal_conv\.stages\.\d\.conv\.weight")
+
+
+def _groups(config: ModelConfig) -> Iterator[tuple[str, str, dict[str, str]]]:
+    """(module prefix, checkpoint prefix, names within)."""
+    conditions = "conditions."
+    yield conditions + "pose", "dwpose_embedding", PICTURE_ENCODER
+    yield conditions + "pose.mixer", "dwpose_embedding_after", MIXER
+    yield conditions + "first_frame", "local_image_embedding", PICTURE_ENCODER
+    yield conditions + "first_frame.mixer", "local_image_embedding_after", MIXER
+    yield conditions + "reference", "randomref_embedding2", LATENT_ENCODER
+    yield conditions + "reference.mixer", "randomref_embedding_after2", MIXER
+    yield conditions + "reference_pose", "randomref_pose2_embedding", PICTURE_ENCODER
+    yield conditions + "reference_pose.mixer", "randomref_pose2_embedding_after", MIXER
+    yield "stem.temporal", "input_blocks.0.1", TEMPORAL
+
+    levels, block = len(config.multipliers), 1
+    for level in range(levels):
+        for stage in range(config.residual_blocks):
+            yield from _stage(f"down.{level}.stages.{stage}", f"input_blocks.{block}")
+            block += 1
+        yield f"down.{level}", f"input_blocks.{block}", {"downsample": "op"}
+        block += 1
+
+    yield from _stage("middle.stage", "middle_block")
+    yield "middle.residual", "middle_block.3", RESIDUAL
+
+    block = 0
+    for level, attends in enumerate(reversed(config.attention_levels)):
+        for stage in range(config.residual_blocks + 1):
+            yield from _stage(f"up.{level}.stages.{stage}", f"output_blocks.{block}")
+            block += 1
+        position = 3 if attends else 1
+        yield f"up.{level}", f"output_blocks.{block - 1}.{position}", {"upsample.conv": "conv"}
+
+
+def _stage(module: str, checkpoint: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+    yield f"{module}.residual", f"{checkpoint}.0", RESIDUAL
+    yield f"{module}.spatial", f"{checkpoint}.1", SPATIAL
+    yield f"{module}.temporal", f"{checkpoint}.2", TEMPORAL
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One parameter of the network: its name and shape there, and the names and shapes of its tensors in a file."""
+
+    name: str
+    shape: tuple[int, ...]
+    stored_names: tuple[str, ...]
+    stored_shape: tuple[int, ...]
+
+
+def entries(config: ModelConfig, shapes: Mapping[str, tuple[int, ...]]) -> list[Entry]:
+    """How each parameter is stored. shapes: parameter name -> shape, of a network with this configuration."""
+    table = dict(SINGLE)
+    for module, checkpoint, names in _groups(config):
+        table |= {f"{module}.{ours}": f"{checkpoint}.{theirs}" for ours, theirs in names.items()}
+    return [_entry(name, shape, table) for name, shape in shapes.items()]
+
+
+def _entry(name: str, shape: tuple[int, ...], table: Mapping[str, str]) -> Entry:
+    module, kind = name.rsplit(".", 1)
+    stored_names = tuple(f"{stored}.{kind}" for stored in _expand(table[module]))
+    stored_shape = (shape[0] // len(stored_names), *shape[1:])
+    if _TRAILING_AXIS.search(name):
+        stored_shape = (*stored_shape, 1)
+    return Entry(name, shape, stored_names, stored_shape)
+
+
+def _expand(name: str) -> list[str]:
+    match = re.search(r"\{(.+)\}", name)
+    if match is None:
+        return [name]
+    return [name[: match.start()] + part + name[match.end() :] for part in match[1].split(",")]
+
+
+def stack(entry: Entry, stored: list[Tensor]) -> Tensor:
+    """The parameter made of its stored tensors, which are copied only where there are several."""
+    whole = stored[0] if len(stored) == 1 else torch.cat(stored)
+    return whole.reshape(entry.shape)
+
+
+def unstack(entry: Entry, parameter: Tensor) -> dict[str, Tensor]:
+    """The stored tensors of a parameter, by name."""
+    pieces = parameter.chunk(len(entry.stored_names))
+    return {
+        name: piece.reshape(entry.stored_shape) for name, piece in zip(entry.stored_names, pieces, strict=True)
+    }

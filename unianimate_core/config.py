@@ -1,0 +1,132 @@
+"""The network's configuration, read off the shapes of a checkpoint."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+LATENT_CHANNELS = 4
+POSE_FEATURES = 8
+REFERENCE_FEATURES = POSE_FEATURES + LATENT_CHANNELS
+
+
+class ConfigError(ValueError):
+    """The tensors do not describe a UniAnimate network."""
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Architecture of one UniAnimate network. There are no defaults: the checkpoint decides.
+
+    dim: channels of the first level; multipliers: channels of each level, in units of dim.
+    residual_blocks: blocks a level on the way down (one more on the way up).
+    attention_levels: for each level, whether it holds transformers; the middle always does.
+    head_dim: channels of one attention head; heads = width / head_dim.
+    stem_width: inner width of the temporal transformer that follows the first convolution.
+    context_dim: width of the text states; image_tokens: tokens made of one picture embedding.
+    Source: UniAnimate, section 3.2; the released checkpoint (320 x (1, 2, 4, 4), 1.4166 B parameters).
+    """
+
+    dim: int
+    multipliers: tuple[int, ...]
+    residual_blocks: int
+    attention_levels: tuple[bool, ...]
+    head_dim: int
+    stem_width: int
+    context_dim: int
+    image_tokens: int
+
+    def __post_init__(self):
+        if len(self.attention_levels) != len(self.multipliers):
+            raise ConfigError(
+                f"attention_levels has {len(self.attention_levels)} entries for {len(self.multipliers)} levels: "
+                "give one for each level"
+            )
+        if self.head_dim < 1:
+            raise ConfigError(f"head_dim is {self.head_dim}: it must be at least 1 (64 in the released network)")
+        for width in (self.stem_width, *self.attention_widths):
+            if width % self.head_dim:
+                raise ConfigError(
+                    f"head_dim {self.head_dim} does not divide the attention width {width}: "
+                    "give the head size this checkpoint was trained with"
+                )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of each level."""
+        return tuple(self.dim * multiplier for multiplier in self.multipliers)
+
+    @property
+    def attention_widths(self) -> tuple[int, ...]:
+        """Channels of the levels that hold transformers, then of the middle."""
+        with_attention = zip(self.widths, self.attention_levels, strict=True)
+        return (*(width for width, attends in with_attention if attends), self.widths[-1])
+
+    @property
+    def time_dim(self) -> int:
+        return 4 * self.dim
+
+    @property
+    def latent_multiple(self) -> int:
+        """Height and width of a latent must be multiples of this, or skip features would not fit."""
+        return 2 ** (len(self.multipliers) - 1)
+
+    @classmethod
+    def from_state_dict(cls, state_dict: Mapping[str, Any], *, head_dim: int = 64) -> ModelConfig:
+        """Read the configuration off tensors with checkpoint names; only their shapes are looked at.
+
+        head_dim leaves no trace in the shapes. Raises ConfigError where the tensors are not those of UniAnimate.
+        """
+        missing = [name for name in _TELLING_NAMES if name not in state_dict]
+        if missing:
+            raise ConfigError(f"no tensor is named {missing[0]}: this is not a UniAnimate checkpoint")
+        shape = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
+        dim = shape["time_embed.0.weight"][1]
+        levels = _levels(shape)
+        multipliers = tuple(width // dim for width, _, _ in levels)
+        residual_blocks = {blocks for _, blocks, _ in levels}
+        if len(residual_blocks) != 1:
+            raise ConfigError(f"the levels have {sorted(residual_blocks)} residual blocks: all must have the same number")
+        context_dim = shape["pre_image_condition.0.weight"][1]
+        return cls(
+            dim=dim,
+            multipliers=multipliers,
+            residual_blocks=residual_blocks.pop(),
+            attention_levels=tuple(attends for _, _, attends in levels),
+            head_dim=head_dim,
+            stem_width=shape["input_blocks.0.1.proj_in.weight"][0],
+            context_dim=context_dim,
+            image_tokens=shape["pre_image_condition.2.weight"][0] // context_dim,
+        )
+
+
+_TELLING_NAMES = (
+    "time_embed.0.weight",
+    "pre_image_condition.0.weight",
+    "pre_image_condition.2.weight",
+    "dwpose_embedding.0.weight",
+    "randomref_embedding2.0.weight",
+    "input_blocks.0.1.proj_in.weight",
+    "input_blocks.1.0.in_layers.2.weight",
+)
+
+
+def _levels(shape: Mapping[str, tuple[int, ...]]) -> list[tuple[int, int, bool]]:
+    """(channels, residual blocks, whether there is attention) of each level on the way down."""
+    indices = [int(match[1]) for name in shape if (match := re.match(r"input_blocks\.(\d+)\.", name))]
+    levels: list[tuple[int, int, bool]] = []
+    width, blocks, attends = 0, 0, False
+    for index in range(1, max(indices) + 1):
+        if f"input_blocks.{index}.op.weight" in shape:
+            levels.append((width, blocks, attends))
+            blocks = 0
+            continue
+        convolution = f"input_blocks.{index}.0.in_layers.2.weight"
+        if convolution not in shape:
+            raise ConfigError(f"no tensor is named {convolution}: this is not a UniAnimate checkpoint")
+        width, blocks = shape[convolution][0], blocks + 1
+        attends = f"input_blocks.{index}.1.norm.weight" in shape
+    levels.append((width, blocks, attends))
+    return levels

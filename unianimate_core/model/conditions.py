@@ -1,0 +1,164 @@
+"""What guides the network: pose pictures, first frame, reference picture and its pose, picture embedding, text.
+
+None of it depends on the noise, so it is embedded once a clip and used at every step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..config import LATENT_CHANNELS, POSE_FEATURES, REFERENCE_FEATURES, ModelConfig
+from .backend import Backend
+
+HIDDEN = 32
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """The embedded conditions of one clip; h w is the size of the latent.
+
+    context: b m context_dim, the text states followed by the image tokens.
+    pose: b 8 f h w or None; first_frame: b 8 1 h w or None; reference: b 12 1 h w or None. None contributes zeros.
+    """
+
+    context: Tensor
+    pose: Tensor | None = None
+    first_frame: Tensor | None = None
+    reference: Tensor | None = None
+
+
+class FrameMixer(nn.Module):
+    """One transformer layer across frames, at each place, on few features; the feed-forward has no norm of its own."""
+
+    HEADS = 2
+
+    def __init__(self, features: int, backend: Backend):
+        super().__init__()
+        self.backend = backend
+        self.norm = backend.layer_norm(features)
+        self.qkv = backend.linear(features, 3 * self.HEADS * features, bias=False)
+        self.out = backend.linear(self.HEADS * features, features)
+        self.widen = backend.linear(features, 4 * features)
+        self.narrow = backend.linear(4 * features, features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: b c f h w."""
+        sequences = rearrange(x, "b c f h w -> (b h w) f c")
+        row = 3 * self.HEADS * sequences[0].numel() * x.element_size()
+        mixed = torch.cat([self._mix(piece) for piece in self.backend.pieces(sequences, row)])
+        return rearrange(mixed, "(b h w) f c -> b c f h w", h=x.shape[3], w=x.shape[4])
+
+    def _mix(self, x: Tensor) -> Tensor:
+        qkv = self.qkv(self.norm(x)).chunk(3, dim=-1)
+        x = x + self.out(self.backend.frame_attention(*qkv, self.HEADS))
+        return x + self.narrow(F.gelu(self.widen(x)))
+
+
+class PictureEncoder(nn.Module):
+    """Pictures to features of an eighth of their size: three convolutions of each, then the mixer across frames."""
+
+    def __init__(self, features: int, backend: Backend):
+        super().__init__()
+        self.backend = backend
+        self.conv1 = backend.conv(3, HIDDEN)
+        self.conv2 = backend.conv(HIDDEN, HIDDEN, stride=2)
+        self.conv3 = backend.conv(HIDDEN, features, stride=2)
+        self.mixer = FrameMixer(features, backend)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """pictures: b 3 f H W in [0, 1]; result b features f h w."""
+        return self.mixer(self.features(pictures))
+
+    def features(self, pictures: Tensor) -> Tensor:
+        """What can be known of each picture alone: the result before the frames are mixed."""
+        frames = rearrange(pictures, "b c f h w -> (b f) c h w")
+        row = HIDDEN * frames[0, 0].numel() * frames.element_size()
+        features = torch.cat([self._convolve(piece) for piece in self.backend.pieces(frames, row)])
+        return rearrange(features, "(b f) c h w -> b c f h w", b=len(pictures))
+
+    def _convolve(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        x = F.silu(self.conv1(x), inplace=True)
+        x = F.adaptive_avg_pool2d(x, (height // 2, width // 2))
+        x = F.silu(self.conv2(x), inplace=True)
+        return self.conv3(x)
+
+
+class LatentEncoder(nn.Module):
+    """The reference latent to features of its own size."""
+
+    def __init__(self, features: int, backend: Backend):
+        super().__init__()
+        self.conv1 = backend.conv(LATENT_CHANNELS, HIDDEN)
+        self.conv2 = backend.conv(HIDDEN, HIDDEN)
+        self.conv3 = backend.conv(HIDDEN, features)
+        self.mixer = FrameMixer(features, backend)
+
+    def forward(self, latent: Tensor) -> Tensor:
+        """latent: b 4 1 h w; result b features 1 h w."""
+        x = F.silu(self.conv1(rearrange(latent, "b c 1 h w -> b c h w")), inplace=True)
+        x = self.conv3(F.silu(self.conv2(x), inplace=True))
+        return self.mixer(rearrange(x, "b c h w -> b c 1 h w"))
+
+
+class ImageTokens(nn.Module):
+    """A picture embedding to tokens of the context."""
+
+    def __init__(self, context_dim: int, tokens: int, backend: Backend):
+        super().__init__()
+        self.tokens = tokens
+        self.linear1 = backend.linear(context_dim, context_dim)
+        self.linear2 = backend.linear(context_dim, tokens * context_dim)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """image: b 1 C; result b tokens C."""
+        x = self.linear2(F.silu(self.linear1(image)))
+        return rearrange(x, "b 1 (tokens c) -> b tokens c", tokens=self.tokens)
+
+
+class ConditionEncoder(nn.Module):
+    """The embeddings of all conditions, in the order in which the network takes them."""
+
+    def __init__(self, config: ModelConfig, backend: Backend):
+        super().__init__()
+        self.pose = PictureEncoder(POSE_FEATURES, backend)
+        self.first_frame = PictureEncoder(POSE_FEATURES, backend)
+        self.reference = LatentEncoder(REFERENCE_FEATURES, backend)
+        self.reference_pose = PictureEncoder(REFERENCE_FEATURES, backend)
+        self.image_tokens = ImageTokens(config.context_dim, config.image_tokens, backend)
+
+    def forward(
+        self,
+        *,
+        text: Tensor,
+        image: Tensor | None = None,
+        pose: Tensor | None = None,
+        reference_pose: Tensor | None = None,
+        reference_latent: Tensor | None = None,
+        first_frame: Tensor | None = None,
+    ) -> Conditions:
+        """Shapes as in UNet.forward. A reference pose without a reference latent is not used."""
+        reference = None if reference_latent is None else self.reference(reference_latent)
+        if reference is not None and reference_pose is not None:
+            reference = reference + self.reference_pose(reference_pose)
+        return Conditions(
+            context=self.context(text, image),
+            pose=None if pose is None else self.pose(pose),
+            # Repeated over the frames, the first frame would attend to equal values only: one frame says it all.
+            first_frame=None if first_frame is None else self.first_frame(first_frame),
+            reference=reference,
+        )
+
+    def context(self, text: Tensor, image: Tensor | None) -> Tensor:
+        """The text states followed by the image tokens, which are zeros where there is no picture. b m C."""
+        if image is None:
+            tokens = text.new_zeros(len(text), self.image_tokens.tokens, text.shape[-1])
+        else:
+            tokens = self.image_tokens(image)
+        batch = max(len(text), len(tokens))
+        return torch.cat([text.expand(batch, -1, -1), tokens.expand(batch, -1, -1)], dim=1)

@@ -1,0 +1,170 @@
+"""Transformers over the places of one frame, and over the frames at one place."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from .backend import Backend
+
+# CUDA kernels for attention put batch x heads in a grid dimension of 16 bits.
+MAX_SEQUENCES = 65535
+
+
+class SelfAttention(nn.Module):
+    """Every token attends to all tokens of its sequence; q, k, v come from one product."""
+
+    def __init__(self, width: int, heads: int, backend: Backend):
+        super().__init__()
+        self.heads = heads
+        self.attention = backend.attention
+        self.qkv = backend.linear(width, 3 * width, bias=False)
+        self.out = backend.linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: b n c."""
+        return self.out(self.attention(*self.qkv(x).chunk(3, dim=-1), self.heads))
+
+
+class CrossAttention(nn.Module):
+    """Every token attends to the context, which all frames of a clip share."""
+
+    def __init__(self, width: int, context_dim: int, heads: int, backend: Backend):
+        super().__init__()
+        self.heads = heads
+        self.attention = backend.attention
+        self.q = backend.linear(width, width, bias=False)
+        self.kv = backend.linear(context_dim, 2 * width, bias=False)
+        self.out = backend.linear(width, width)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x: (b f) n c; context: b m context_dim."""
+        frames = len(x) // len(context)
+        q = rearrange(self.q(x), "(b f) n c -> b (f n) c", f=frames)
+        attended = self.attention(q, *self.kv(context).chunk(2, dim=-1), self.heads)
+        return self.out(rearrange(attended, "b (f n) c -> (b f) n c", f=frames))
+
+
+class FrameAttention(nn.Module):
+    """At every place, each frame attends to all frames. There are no positions and there is no mask."""
+
+    def __init__(self, width: int, heads: int, backend: Backend):
+        super().__init__()
+        self.heads = heads
+        self.backend = backend
+        self.qkv = backend.linear(width, 3 * width, bias=False)
+        self.out = backend.linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: b f n c, n places. Places pass in pieces, each a batch of short sequences."""
+        return torch.cat([self._attend(piece) for piece in x.split(self._places(x), dim=2)], dim=2)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        qkv = rearrange(self.qkv(x), "b f n c -> (b n) f c")  # sequences are read in place, whatever their strides
+        attended = self.backend.frame_attention(*qkv.chunk(3, dim=-1), self.heads)
+        return self.out(rearrange(attended, "(b n) f c -> b f n c", b=len(x)))
+
+    def _places(self, x: Tensor) -> int:
+        """Places of one piece: q, k, v and the result within split_bytes, the sequences within a kernel's grid."""
+        batch, frames, _, width = x.shape
+        places = MAX_SEQUENCES // (batch * self.heads)
+        if self.backend.split_bytes is not None:
+            places = min(places, self.backend.split_bytes // (4 * batch * frames * width * x.element_size()))
+        return max(1, places)
+
+
+class FeedForward(nn.Module):
+    """GEGLU, four times as wide inside. Tokens pass in pieces, since the inside is eight times as large as they are.
+
+    Source: Shazeer 2020, GLU Variants Improve Transformer, eq. 6, with the value first and the gate second.
+    """
+
+    def __init__(self, width: int, backend: Backend):
+        super().__init__()
+        self.backend = backend
+        self.proj = backend.linear(width, 8 * width)
+        self.out = backend.linear(4 * width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: ... c."""
+        tokens = x.reshape(-1, x.shape[-1])
+        pieces = self.backend.pieces(tokens, 8 * tokens.shape[-1] * tokens.element_size())
+        return torch.cat([self._transform(piece) for piece in pieces]).view(x.shape)
+
+    def _transform(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return self.out(value * F.gelu(gate))
+
+
+class SpatialBlock(nn.Module):
+    def __init__(self, width: int, context_dim: int, heads: int, backend: Backend):
+        super().__init__()
+        self.norm1 = backend.layer_norm(width)
+        self.self_attention = SelfAttention(width, heads, backend)
+        self.norm2 = backend.layer_norm(width)
+        self.cross_attention = CrossAttention(width, context_dim, heads, backend)
+        self.norm3 = backend.layer_norm(width)
+        self.feed_forward = FeedForward(width, backend)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        x = x + self.self_attention(self.norm1(x))
+        x = x + self.cross_attention(self.norm2(x), context)
+        return x + self.feed_forward(self.norm3(x))
+
+
+class TemporalBlock(nn.Module):
+    """Two self-attentions over frames: the second stands where a spatial block attends to the context."""
+
+    def __init__(self, width: int, heads: int, backend: Backend):
+        super().__init__()
+        self.norm1 = backend.layer_norm(width)
+        self.attention1 = FrameAttention(width, heads, backend)
+        self.norm2 = backend.layer_norm(width)
+        self.attention2 = FrameAttention(width, heads, backend)
+        self.norm3 = backend.layer_norm(width)
+        self.feed_forward = FeedForward(width, backend)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.attention1(self.norm1(x))
+        x = x + self.attention2(self.norm2(x))
+        return x + self.feed_forward(self.norm3(x))
+
+
+class SpatialTransformer(nn.Module):
+    """Self-attention within each frame, then attention to the text states and image tokens."""
+
+    def __init__(self, channels: int, context_dim: int, heads: int, backend: Backend):
+        super().__init__()
+        self.norm = backend.group_norm(channels, eps=1e-6)
+        self.proj_in = backend.linear(channels, channels)
+        self.block = SpatialBlock(channels, context_dim, heads, backend)
+        self.proj_out = backend.linear(channels, channels)
+
+    def forward(self, x: Tensor, context: Tensor) -> Tensor:
+        """x: (b f) c h w; context: b m context_dim."""
+        tokens = rearrange(self.norm(x), "n c h w -> n (h w) c")
+        tokens = self.proj_out(self.block(self.proj_in(tokens), context))
+        return x + rearrange(tokens, "n (h w) c -> n c h w", h=x.shape[2])
+
+
+class TemporalTransformer(nn.Module):
+    """The temporal module: attention over the reference frame and all frames of the clip, at each place.
+
+    Source: UniAnimate, section 3.2, temporal modeling manners. Its normalisation spans all frames together.
+    """
+
+    def __init__(self, channels: int, width: int, heads: int, backend: Backend):
+        super().__init__()
+        self.norm = backend.group_norm(channels, eps=1e-6)
+        self.proj_in = backend.linear(channels, width)
+        self.block = TemporalBlock(width, heads, backend)
+        self.proj_out = backend.linear(width, channels)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        """x: (b f) c h w."""
+        normed = self.norm(rearrange(x, "(b f) c h w -> b c f (h w)", f=frames))
+        tokens = self.proj_in(rearrange(normed, "b c f n -> b f n c"))
+        tokens = self.proj_out(self.block(tokens))
+        return x + rearrange(tokens, "b f (h w) c -> (b f) c h w", h=x.shape[2])

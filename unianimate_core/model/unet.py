@@ -1,0 +1,286 @@
+"""The unified video diffusion model: one 3D U-Net over the reference picture and the clip.
+
+Source: UniAnimate, section 3.2 and figure 2. b batch, f frames to generate, h w size of the latent, H W = 8h 8w.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor, nn
+
+from ..config import LATENT_CHANNELS, POSE_FEATURES, REFERENCE_FEATURES, ModelConfig
+from .backend import Attention, Backend, scaled_dot_product_attention
+from .conditions import ConditionEncoder, Conditions
+from .residual import ResidualBlock, Upsample
+from .transformer import SpatialTransformer, TemporalTransformer
+
+
+def timestep_embedding(t: Tensor, width: int) -> Tensor:
+    """Cosines, then sines, of t times frequencies that fall from 1 towards 1/10000. t: b; result b width, fp32."""
+    half = width // 2
+    frequencies = torch.exp(-math.log(10000) / half * torch.arange(half, dtype=torch.float32, device=t.device))
+    angles = t.float()[:, None] * frequencies
+    return torch.cat([angles.cos(), angles.sin()], dim=-1)
+
+
+class Stem(nn.Module):
+    """The first convolution and its temporal transformer, which is as wide as the configuration says."""
+
+    def __init__(self, config: ModelConfig, backend: Backend):
+        super().__init__()
+        self.conv = backend.conv(REFERENCE_FEATURES, config.dim)
+        heads = config.stem_width // config.head_dim
+        self.temporal = TemporalTransformer(config.dim, config.stem_width, heads, backend)
+
+    def forward(self, x: Tensor, frames: int) -> Tensor:
+        return self.temporal(self.conv(x), frames)
+
+
+class Stage(nn.Module):
+    """Residual block, and where the level holds attention, a spatial and a temporal transformer."""
+
+    def __init__(
+        self, channels_in: int, channels_out: int, attends: bool, config: ModelConfig, dropout: float, backend: Backend
+    ):
+        super().__init__()
+        self.residual = ResidualBlock(channels_in, channels_out, config.time_dim, dropout, backend)
+        self.spatial = self.temporal = None
+        if attends:
+            heads = channels_out // config.head_dim
+            self.spatial = SpatialTransformer(channels_out, config.context_dim, heads, backend)
+            self.temporal = TemporalTransformer(channels_out, channels_out, heads, backend)
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor, frames: int) -> Tensor:
+        x = self.residual(x, time, frames)
+        if self.spatial is not None and self.temporal is not None:
+            x = self.spatial(x, context)
+            x = self.temporal(x, frames)
+        return x
+
+
+class DownLevel(nn.Module):
+    """The stages of one resolution on the way down, and the step to the next."""
+
+    def __init__(
+        self, channels_in: int, width: int, attends: bool, last: bool, config: ModelConfig, dropout: float, backend: Backend
+    ):
+        super().__init__()
+        widths = [channels_in] + [width] * config.residual_blocks
+        self.stages = nn.ModuleList(Stage(a, b, attends, config, dropout, backend) for a, b in pairwise(widths))
+        self.downsample = None if last else backend.conv(width, width, stride=2)
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor, frames: int) -> tuple[Tensor, list[Tensor]]:
+        """The running features, and those that the way up takes again."""
+        skips = []
+        for stage in self.stages:
+            x = stage(x, time, context, frames)
+            skips.append(x)
+        if self.downsample is not None:
+            x = self.downsample(x)
+            skips.append(x)
+        return x, skips
+
+
+class UpLevel(nn.Module):
+    """The stages of one resolution on the way up, each with skip features beside the running ones, and the step up."""
+
+    def __init__(
+        self,
+        channels_in: int,
+        skip_widths: list[int],
+        width: int,
+        attends: bool,
+        last: bool,
+        config: ModelConfig,
+        dropout: float,
+        backend: Backend,
+    ):
+        super().__init__()
+        widths = [channels_in] + [width] * (len(skip_widths) - 1)
+        self.stages = nn.ModuleList(
+            Stage(running + skip, width, attends, config, dropout, backend)
+            for running, skip in zip(widths, skip_widths, strict=True)
+        )
+        self.upsample = None if last else Upsample(width, backend)
+
+    def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor, frames: int) -> Tensor:
+        """Takes its skip features off the end of skips, and drops them as it goes."""
+        for stage in self.stages:
+            x = stage(torch.cat([x, skips.pop()], dim=1), time, context, frames)
+        return x if self.upsample is None else self.upsample(x)
+
+
+class Middle(nn.Module):
+    """A stage with attention and one more residual block, at the lowest resolution."""
+
+    def __init__(self, width: int, config: ModelConfig, dropout: float, backend: Backend):
+        super().__init__()
+        self.stage = Stage(width, width, True, config, dropout, backend)
+        self.residual = ResidualBlock(width, width, config.time_dim, dropout, backend)
+
+    def forward(self, x: Tensor, time: Tensor, context: Tensor, frames: int) -> Tensor:
+        return self.residual(self.stage(x, time, context, frames), time, frames)
+
+
+class Head(nn.Module):
+    def __init__(self, width: int, backend: Backend):
+        super().__init__()
+        self.norm = backend.group_norm(width, eps=1e-5)
+        self.conv = backend.conv(width, LATENT_CHANNELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.silu(self.norm(x), inplace=True))
+
+
+class UNet(nn.Module):
+    """Predicts v for a clip. Weights have good names here; checkpoint.py knows those of the released file."""
+
+    def __init__(
+        self,
+        config: ModelConfig,
+        *,
+        dtype: torch.dtype | None = None,
+        device: torch.device | str | None = None,
+        operations=nn,
+        attention: Attention | None = None,
+        frame_attention: Attention | None = None,
+        dropout: float = 0.0,
+        split_bytes: int | None = Backend.split_bytes,
+    ):
+        super().__init__()
+        attention = attention or scaled_dot_product_attention
+        backend = Backend(operations, attention, frame_attention or attention, dtype, device, split_bytes)
+        self.config = config
+        self.dtype = dtype or torch.get_default_dtype()
+        self.conditions = ConditionEncoder(config, backend)
+        self.time1 = backend.linear(config.dim, config.time_dim)
+        self.time2 = backend.linear(config.time_dim, config.time_dim)
+        self.stem = Stem(config, backend)
+
+        levels = list(zip(config.widths, config.attention_levels, strict=True))
+        width, skip_widths = config.dim, [config.dim]
+        self.down = nn.ModuleList()
+        for index, (level_width, attends) in enumerate(levels):
+            last = index == len(levels) - 1
+            self.down.append(DownLevel(width, level_width, attends, last, config, dropout, backend))
+            width = level_width
+            skip_widths += [width] * (config.residual_blocks + (not last))
+        self.middle = Middle(width, config, dropout, backend)
+        self.up = nn.ModuleList()
+        for index, (level_width, attends) in reversed(list(enumerate(levels))):
+            taken = [skip_widths.pop() for _ in range(config.residual_blocks + 1)]
+            self.up.append(UpLevel(width, taken, level_width, attends, index == 0, config, dropout, backend))
+            width = level_width
+        self.head = Head(width, backend)
+
+    def forward(
+        self,
+        x: Tensor,
+        t: Tensor,
+        *,
+        text: Tensor,
+        image: Tensor | None = None,
+        pose: Tensor | None = None,
+        reference_pose: Tensor | None = None,
+        reference_latent: Tensor | None = None,
+        first_frame: Tensor | None = None,
+    ) -> Tensor:
+        """v for the noisy latents x. To take many steps with the same conditions, call embed once and denoise often.
+
+        x: b 4 f h w, latent units (VAE latent x 0.18215); t: b, timesteps in 0..999.
+        text: 1 77 C, states of the empty prompt; image: b 1 C, picture embedding, not normalised.
+        pose: b 3 f H W and reference_pose: b 3 1 H W, drawn poses in [0, 1]; reference_latent: b 4 1 h w.
+        first_frame: b 3 1 H W, RGB in [0, 1]: a picture, not a latent.
+        Any condition but the text may be None, and one of batch 1 serves the whole batch. Result: b 4 f h w.
+        Raises ValueError where sizes do not fit each other.
+        """
+        conditions = self.embed(
+            text=text,
+            image=image,
+            pose=pose,
+            reference_pose=reference_pose,
+            reference_latent=reference_latent,
+            first_frame=first_frame,
+        )
+        return self.denoise(x, t, conditions)
+
+    def embed(self, **conditions: Tensor | None) -> Conditions:
+        """What the conditions contribute to every step; keywords and shapes as in forward."""
+        cast = {name: None if value is None else value.to(self.dtype) for name, value in conditions.items()}
+        return self.conditions(**cast)
+
+    def denoise(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """v for the noisy latents x. x: b 4 f h w; t: b."""
+        check_sizes(self.config, x, conditions)
+        batch, _, clip_frames, height, _ = x.shape
+        frames = clip_frames + 1
+
+        time = timestep_embedding(t.expand(batch), self.config.dim).to(self.dtype)
+        time = F.silu(self.time2(F.silu(self.time1(time))))
+        context = conditions.context.expand(batch, -1, -1)
+        merged = prepend_reference(x.to(self.dtype), conditions)
+        hidden = rearrange(merged, "b c f h w -> (b f) c h w")  # spatial layers take frames as batch
+        hidden = self.stem(hidden.contiguous(memory_format=torch.channels_last), frames)
+
+        skips = [hidden]
+        for level in self.down:
+            hidden, level_skips = level(hidden, time, context, frames)
+            skips += level_skips
+        hidden = self.middle(hidden, time, context, frames)
+        for level in self.up:
+            hidden = level(hidden, skips, time, context, frames)
+
+        v = rearrange(self.head(hidden), "(b f) c h w -> b c f h w", f=frames)
+        return v[:, :, 1:].to(x.dtype)
+
+
+def prepend_reference(x: Tensor, conditions: Conditions) -> Tensor:
+    """The clip beside its pose and first-frame features, and in front of it the reference as one more frame.
+
+    x: b 4 f h w; result: b 12 f+1 h w.
+    """
+    batch, _, frames, height, width = x.shape
+    guidance = x.new_zeros(batch, POSE_FEATURES, frames, height, width)
+    for features in (conditions.pose, conditions.first_frame):
+        if features is not None:
+            guidance = guidance + features
+    reference = conditions.reference
+    if reference is None:
+        reference = x.new_zeros(1, REFERENCE_FEATURES, 1, height, width)
+    clip = torch.cat([x, guidance], dim=1)
+    return torch.cat([reference.expand(batch, -1, -1, -1, -1), clip], dim=2)
+
+
+def check_sizes(config: ModelConfig, x: Tensor, conditions: Conditions) -> None:
+    """Raises ValueError, in one sentence, where the latents and the conditions cannot belong together."""
+    if x.ndim != 5 or x.shape[1] != LATENT_CHANNELS:
+        raise ValueError(f"x has shape {tuple(x.shape)}: give latents as (batch, 4, frames, height, width)")
+    frames, height, width = x.shape[2:]
+    if frames < 1:
+        raise ValueError("x has 0 frames: give at least one")
+    multiple = config.latent_multiple
+    if height % multiple or width % multiple:
+        raise ValueError(
+            f"x is {width}x{height} in latent units (width x height): both must be multiples of {multiple}, "
+            f"{8 * multiple} pixels"
+        )
+    for name in ("pose", "first_frame", "reference"):
+        features = getattr(conditions, name)
+        if features is None:
+            continue
+        if features.shape[-2:] != x.shape[-2:]:
+            raise ValueError(
+                f"{name} is for pictures of {8 * features.shape[-1]}x{8 * features.shape[-2]} (width x height), the clip "
+                f"has {8 * width}x{8 * height}: give both the same size"
+            )
+        if features.shape[2] not in (1, frames) or (name == "pose" and features.shape[2] != frames):
+            raise ValueError(f"{name} has {features.shape[2]} frames, the clip has {frames}: give one picture a frame")
+        if len(features) not in (1, len(x)):
+            raise ValueError(f"{name} has a batch of {len(features)}, x of {len(x)}: give 1 or {len(x)}")
+    if len(conditions.context) not in (1, len(x)):
+        raise ValueError(f"text or image has a batch of {len(conditions.context)}, x of {len(x)}: give 1 or {len(x)}")
