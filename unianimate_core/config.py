@@ -88,7 +88,9 @@ class ModelConfig:
         multipliers = tuple(width // dim for width, _, _ in levels)
         residual_blocks = {blocks for _, blocks, _ in levels}
         if len(residual_blocks) != 1:
-            raise ConfigError(f"the levels have {sorted(residual_blocks)} residual blocks: all must have the same number")
+            raise ConfigError(
+                f"the levels have {sorted(residual_blocks)} residual blocks: all must have the same number"
+            )
         context_dim = shape["pre_image_condition.0.weight"][1]
         return cls(
             dim=dim,

@@ -146,9 +146,7 @@ def guided(unet: UNet, conditions: Mapping[str, Any], text: Tensor, scale: float
     return denoiser
 
 
-def starting_noise(
-    shape: tuple[int, int, int, int, int], generator: torch.Generator, offset: float = 0.1
-) -> Tensor:
+def starting_noise(shape: tuple[int, int, int, int, int], generator: torch.Generator, offset: float = 0.1) -> Tensor:
     """Standard normal noise, plus `offset` times noise that is constant over each frame and channel. fp32.
 
     shape: b 4 f h w; generator: on the CPU, so that a seed means the same on any device. The frames are drawn one

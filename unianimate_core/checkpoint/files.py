@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +12,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from ..atomic import replacing
+
+__all__ = ["CheckpointError", "read", "replacing"]
+
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be read, or is not that of a UniAnimate network."""
+    """A checkpoint cannot be read, or is not that of the network it is meant for."""
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -79,28 +80,3 @@ def _tensors_of(path: Path, content: Any) -> dict[str, Tensor]:
     if not tensors:
         raise CheckpointError(f"{path.name} holds no tensors: it is not a checkpoint")
     return tensors
-
-
-@contextmanager
-def replacing(destination: str | os.PathLike, expected_bytes: int = 0) -> Iterator[Path]:
-    """A temporary path beside the destination, moved there at the end, or removed where something fails.
-
-    Raises OSError in one sentence where the disk has not expected_bytes free.
-    """
-    destination = Path(destination)
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(destination.parent).free
-    if free < expected_bytes:
-        raise OSError(
-            f"{destination.parent} has {free / 1e9:.1f} GB free, {destination.name} needs {expected_bytes / 1e9:.1f} GB: "
-            "make room or choose another folder"
-        )
-    handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".part")
-    os.close(handle)
-    try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, destination)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise

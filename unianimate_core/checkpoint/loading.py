@@ -65,7 +65,9 @@ def read_checkpoint(
     except ConfigError as error:
         kind = identify(state_dict)
         what = f"looks like {kind}" if kind else f"is not a UniAnimate checkpoint ({error})"
-        raise CheckpointError(f"{label} {what}: choose unianimate_16f_32f_non_ema_223000.pth or a conversion of it") from error
+        raise CheckpointError(
+            f"{label} {what}: choose unianimate_16f_32f_non_ema_223000.pth or a conversion of it"
+        ) from error
     _check(label, state_dict, config)
     return state_dict, config
 

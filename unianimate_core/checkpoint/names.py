@@ -158,6 +158,4 @@ def stack(entry: Entry, stored: list[Tensor]) -> Tensor:
 def unstack(entry: Entry, parameter: Tensor) -> dict[str, Tensor]:
     """The stored tensors of a parameter, by name."""
     pieces = parameter.chunk(len(entry.stored_names))
-    return {
-        name: piece.reshape(entry.stored_shape) for name, piece in zip(entry.stored_names, pieces, strict=True)
-    }
+    return {name: piece.reshape(entry.stored_shape) for name, piece in zip(entry.stored_names, pieces, strict=True)}

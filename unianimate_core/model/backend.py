@@ -27,6 +27,7 @@ class Backend:
     operations: a namespace of layers (torch.nn, or a host's own that loads and casts weights as it likes), so no
     module may read a weight itself. attention: function (q, k, v, heads), all b n (heads d).
     frame_attention: the same for the short sequences over frames, where a host may want another kernel.
+    dropout: share of values dropped in residual blocks while training.
     split_bytes: wide intermediate results are made in pieces of at most about this size; None makes them whole.
     """
 
@@ -35,12 +36,21 @@ class Backend:
     frame_attention: Attention = scaled_dot_product_attention
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
+    dropout: float = 0.0
     split_bytes: int | None = 256 * 2**20
 
     def linear(self, channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Linear:
         return self.operations.Linear(channels_in, channels_out, bias=bias, dtype=self.dtype, device=self.device)
 
-    def conv(self, channels_in: int, channels_out: int, kernel=3, *, stride=1, padding=1) -> nn.Conv2d:
+    def conv(
+        self,
+        channels_in: int,
+        channels_out: int,
+        kernel: int | tuple[int, int] = 3,
+        *,
+        stride: int = 1,
+        padding: int | tuple[int, int] = 1,
+    ) -> nn.Conv2d:
         return self.operations.Conv2d(
             channels_in, channels_out, kernel, stride=stride, padding=padding, dtype=self.dtype, device=self.device
         )

@@ -5,6 +5,7 @@ None of it depends on the noise, so it is embedded once a clip and used at every
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -19,10 +20,30 @@ HIDDEN = 32
 
 
 @dataclass(frozen=True)
+class PoseRange:
+    """How strongly the driving poses guide, and over which share of the run: 0 is its noisy start, 1 its end."""
+
+    strength: float = 1.0
+    start: float = 0.0
+    end: float = 1.0
+
+    def __post_init__(self):
+        if not math.isfinite(self.strength):
+            raise ValueError(f"pose strength is {self.strength}: give a finite number, 1 for the trained strength")
+        if not 0 <= self.start <= self.end <= 1:
+            raise ValueError(f"poses guide from {self.start} to {self.end}: give 0 <= start <= end <= 1")
+
+    def weight(self, t: Tensor) -> Tensor:
+        """The strength at timesteps t (b, in 0..999), 0 outside the range."""
+        progress = 1 - t.float() / 999
+        return self.strength * ((progress >= self.start) & (progress <= self.end))
+
+
+@dataclass(frozen=True)
 class Conditions:
     """The embedded conditions of one clip; h w is the size of the latent.
 
-    context: b m context_dim, the text states followed by the image tokens.
+    context: b m context_dim, the text states followed by the image tokens. The network computes in its precision.
     pose: b 8 f h w or None; first_frame: b 8 1 h w or None; reference: b 12 1 h w or None. None contributes zeros.
     """
 
@@ -30,6 +51,7 @@ class Conditions:
     pose: Tensor | None = None
     first_frame: Tensor | None = None
     reference: Tensor | None = None
+    pose_range: PoseRange = PoseRange()
 
 
 class FrameMixer(nn.Module):
@@ -143,16 +165,25 @@ class ConditionEncoder(nn.Module):
         first_frame: Tensor | None = None,
     ) -> Conditions:
         """Shapes as in UNet.forward. A reference pose without a reference latent is not used."""
-        reference = None if reference_latent is None else self.reference(reference_latent)
-        if reference is not None and reference_pose is not None:
-            reference = reference + self.reference_pose(reference_pose)
         return Conditions(
             context=self.context(text, image),
             pose=None if pose is None else self.pose(pose),
             # Repeated over the frames, the first frame would attend to equal values only: one frame says it all.
             first_frame=None if first_frame is None else self.first_frame(first_frame),
-            reference=reference,
+            reference=None if reference_latent is None else self.reference_features(reference_latent, reference_pose),
         )
+
+    def reference_features(self, latent: Tensor, pose: Tensor | None) -> Tensor:
+        """The reference as the network's first frame. latent: b 4 1 h w; pose: b 3 1 H W or None; result b 12 1 h w."""
+        features = self.reference(latent)
+        if pose is None:
+            return features
+        if pose.shape[-2:] != (8 * latent.shape[-2], 8 * latent.shape[-1]):
+            raise ValueError(
+                f"reference_pose is {pose.shape[-1]}x{pose.shape[-2]} pixels (width x height), the reference "
+                f"{8 * latent.shape[-1]}x{8 * latent.shape[-2]}: give both the same size"
+            )
+        return features + self.reference_pose(pose)
 
     def context(self, text: Tensor, image: Tensor | None) -> Tensor:
         """The text states followed by the image tokens, which are zeros where there is no picture. b m C."""

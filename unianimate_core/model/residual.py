@@ -30,13 +30,13 @@ class TemporalConv(nn.Module):
     convolution of the clip, its normalisation spans all frames, and in channels-last memory nothing is copied.
     """
 
-    def __init__(self, channels: int, dropout: float, backend: Backend):
+    def __init__(self, channels: int, backend: Backend):
         super().__init__()
         self.stages = nn.ModuleList(
             ConvStage(
                 backend.group_norm(channels, eps=1e-5),
                 backend.conv(channels, channels, (3, 1), padding=(1, 0)),
-                dropout if stage else 0.0,
+                backend.dropout if stage else 0.0,
             )
             for stage in range(4)
         )
@@ -52,17 +52,17 @@ class TemporalConv(nn.Module):
 class ResidualBlock(nn.Module):
     """Two convolutions of each frame with the timestep added between them, then the temporal convolutions."""
 
-    def __init__(self, channels_in: int, channels_out: int, time_dim: int, dropout: float, backend: Backend):
+    def __init__(self, channels_in: int, channels_out: int, time_dim: int, backend: Backend):
         super().__init__()
         self.stage_in = ConvStage(backend.group_norm(channels_in, eps=1e-5), backend.conv(channels_in, channels_out))
         self.time = backend.linear(time_dim, channels_out)
         self.stage_out = ConvStage(
-            backend.group_norm(channels_out, eps=1e-5), backend.conv(channels_out, channels_out), dropout
+            backend.group_norm(channels_out, eps=1e-5), backend.conv(channels_out, channels_out), backend.dropout
         )
         self.skip = (
             nn.Identity() if channels_in == channels_out else backend.conv(channels_in, channels_out, 1, padding=0)
         )
-        self.temporal_conv = TemporalConv(channels_out, dropout, backend)
+        self.temporal_conv = TemporalConv(channels_out, backend)
 
     def forward(self, x: Tensor, time: Tensor, frames: int) -> Tensor:
         """x: (b f) c h w; time: b time_dim, SiLU already applied; every frame, the reference too, gets the same."""

@@ -44,11 +44,9 @@ class Stem(nn.Module):
 class Stage(nn.Module):
     """Residual block, and where the level holds attention, a spatial and a temporal transformer."""
 
-    def __init__(
-        self, channels_in: int, channels_out: int, attends: bool, config: ModelConfig, dropout: float, backend: Backend
-    ):
+    def __init__(self, channels_in: int, channels_out: int, attends: bool, config: ModelConfig, backend: Backend):
         super().__init__()
-        self.residual = ResidualBlock(channels_in, channels_out, config.time_dim, dropout, backend)
+        self.residual = ResidualBlock(channels_in, channels_out, config.time_dim, backend)
         self.spatial = self.temporal = None
         if attends:
             heads = channels_out // config.head_dim
@@ -66,12 +64,10 @@ class Stage(nn.Module):
 class DownLevel(nn.Module):
     """The stages of one resolution on the way down, and the step to the next."""
 
-    def __init__(
-        self, channels_in: int, width: int, attends: bool, last: bool, config: ModelConfig, dropout: float, backend: Backend
-    ):
+    def __init__(self, channels_in: int, width: int, attends: bool, last: bool, config: ModelConfig, backend: Backend):
         super().__init__()
         widths = [channels_in] + [width] * config.residual_blocks
-        self.stages = nn.ModuleList(Stage(a, b, attends, config, dropout, backend) for a, b in pairwise(widths))
+        self.stages = nn.ModuleList(Stage(a, b, attends, config, backend) for a, b in pairwise(widths))
         self.downsample = None if last else backend.conv(width, width, stride=2)
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor, frames: int) -> tuple[Tensor, list[Tensor]]:
@@ -97,13 +93,12 @@ class UpLevel(nn.Module):
         attends: bool,
         last: bool,
         config: ModelConfig,
-        dropout: float,
         backend: Backend,
     ):
         super().__init__()
         widths = [channels_in] + [width] * (len(skip_widths) - 1)
         self.stages = nn.ModuleList(
-            Stage(running + skip, width, attends, config, dropout, backend)
+            Stage(running + skip, width, attends, config, backend)
             for running, skip in zip(widths, skip_widths, strict=True)
         )
         self.upsample = None if last else Upsample(width, backend)
@@ -118,10 +113,10 @@ class UpLevel(nn.Module):
 class Middle(nn.Module):
     """A stage with attention and one more residual block, at the lowest resolution."""
 
-    def __init__(self, width: int, config: ModelConfig, dropout: float, backend: Backend):
+    def __init__(self, width: int, config: ModelConfig, backend: Backend):
         super().__init__()
-        self.stage = Stage(width, width, True, config, dropout, backend)
-        self.residual = ResidualBlock(width, width, config.time_dim, dropout, backend)
+        self.stage = Stage(width, width, True, config, backend)
+        self.residual = ResidualBlock(width, width, config.time_dim, backend)
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor, frames: int) -> Tensor:
         return self.residual(self.stage(x, time, context, frames), time, frames)
@@ -154,7 +149,7 @@ class UNet(nn.Module):
     ):
         super().__init__()
         attention = attention or scaled_dot_product_attention
-        backend = Backend(operations, attention, frame_attention or attention, dtype, device, split_bytes)
+        backend = Backend(operations, attention, frame_attention or attention, dtype, device, dropout, split_bytes)
         self.config = config
         self.dtype = dtype or torch.get_default_dtype()
         self.conditions = ConditionEncoder(config, backend)
@@ -167,14 +162,14 @@ class UNet(nn.Module):
         self.down = nn.ModuleList()
         for index, (level_width, attends) in enumerate(levels):
             last = index == len(levels) - 1
-            self.down.append(DownLevel(width, level_width, attends, last, config, dropout, backend))
+            self.down.append(DownLevel(width, level_width, attends, last, config, backend))
             width = level_width
             skip_widths += [width] * (config.residual_blocks + (not last))
-        self.middle = Middle(width, config, dropout, backend)
+        self.middle = Middle(width, config, backend)
         self.up = nn.ModuleList()
         for index, (level_width, attends) in reversed(list(enumerate(levels))):
             taken = [skip_widths.pop() for _ in range(config.residual_blocks + 1)]
-            self.up.append(UpLevel(width, taken, level_width, attends, index == 0, config, dropout, backend))
+            self.up.append(UpLevel(width, taken, level_width, attends, index == 0, config, backend))
             width = level_width
         self.head = Head(width, backend)
 
@@ -217,13 +212,14 @@ class UNet(nn.Module):
     def denoise(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """v for the noisy latents x. x: b 4 f h w; t: b."""
         check_sizes(self.config, x, conditions)
-        batch, _, clip_frames, height, _ = x.shape
-        frames = clip_frames + 1
+        batch, frames = len(x), x.shape[2] + 1
 
-        time = timestep_embedding(t.expand(batch), self.config.dim).to(self.dtype)
+        dtype = conditions.context.dtype
+        t = t.expand(batch)
+        time = timestep_embedding(t, self.config.dim).to(dtype)
         time = F.silu(self.time2(F.silu(self.time1(time))))
         context = conditions.context.expand(batch, -1, -1)
-        merged = prepend_reference(x.to(self.dtype), conditions)
+        merged = prepend_reference(x.to(dtype), t, conditions)
         hidden = rearrange(merged, "b c f h w -> (b f) c h w")  # spatial layers take frames as batch
         hidden = self.stem(hidden.contiguous(memory_format=torch.channels_last), frames)
 
@@ -239,16 +235,18 @@ class UNet(nn.Module):
         return v[:, :, 1:].to(x.dtype)
 
 
-def prepend_reference(x: Tensor, conditions: Conditions) -> Tensor:
+def prepend_reference(x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
     """The clip beside its pose and first-frame features, and in front of it the reference as one more frame.
 
-    x: b 4 f h w; result: b 12 f+1 h w.
+    x: b 4 f h w; t: b; result: b 12 f+1 h w.
     """
     batch, _, frames, height, width = x.shape
     guidance = x.new_zeros(batch, POSE_FEATURES, frames, height, width)
-    for features in (conditions.pose, conditions.first_frame):
-        if features is not None:
-            guidance = guidance + features
+    if conditions.pose is not None:
+        weight = conditions.pose_range.weight(t).to(x.dtype)
+        guidance = guidance + weight[:, None, None, None, None] * conditions.pose
+    if conditions.first_frame is not None:
+        guidance = guidance + conditions.first_frame
     reference = conditions.reference
     if reference is None:
         reference = x.new_zeros(1, REFERENCE_FEATURES, 1, height, width)
@@ -275,8 +273,8 @@ def check_sizes(config: ModelConfig, x: Tensor, conditions: Conditions) -> None:
             continue
         if features.shape[-2:] != x.shape[-2:]:
             raise ValueError(
-                f"{name} is for pictures of {8 * features.shape[-1]}x{8 * features.shape[-2]} (width x height), the clip "
-                f"has {8 * width}x{8 * height}: give both the same size"
+                f"{name} is {8 * features.shape[-1]}x{8 * features.shape[-2]} pixels (width x height), the clip "
+                f"{8 * width}x{8 * height}: give both the same size"
             )
         if features.shape[2] not in (1, frames) or (name == "pose" and features.shape[2] != frames):
             raise ValueError(f"{name} has {features.shape[2]} frames, the clip has {frames}: give one picture a frame")

@@ -1,0 +1,16 @@
+"""The nodes: each converts ComfyUI's types, makes one call into the core or the host, and converts back."""
+
+from comfy_api.latest import ComfyExtension, io
+
+from . import model_files
+from .conditioning import UniAnimateConditioning
+from .loading import ConvertUniAnimate, LoadUniAnimate
+from .sampling import UniAnimateSample
+
+
+class UniAnimateExtension(ComfyExtension):
+    async def on_load(self) -> None:
+        model_files.register_folders()
+
+    async def get_node_list(self) -> list[type[io.ComfyNode]]:
+        return [LoadUniAnimate, ConvertUniAnimate, UniAnimateConditioning, UniAnimateSample]

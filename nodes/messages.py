@@ -1,0 +1,15 @@
+"""What a node tells the user while it runs."""
+
+from __future__ import annotations
+
+import logging
+
+
+def say(node_id: str | None, text: str) -> None:
+    """Log a sentence, and show it on the node where a browser is listening."""
+    from server import PromptServer
+
+    logging.warning(f"UniAnimate: {text}")
+    server = getattr(PromptServer, "instance", None)
+    if server is not None and node_id is not None:
+        server.send_progress_text(text, node_id)

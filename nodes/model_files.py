@@ -1,0 +1,78 @@
+"""Where model files lie, what each is called, and where it is published. Nothing is downloaded."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import folder_paths
+
+
+@dataclass(frozen=True)
+class PublishedFile:
+    """name: as published; folders: ComfyUI model folders that are searched, the first being where it belongs."""
+
+    name: str
+    size: str
+    folders: tuple[str, ...]
+    source: str
+
+
+CHECKPOINT = PublishedFile(
+    "unianimate_16f_32f_non_ema_223000.pth",
+    "5.67 GB",
+    ("unianimate",),
+    "https://huggingface.co/camenduru/unianimate or ModelScope iic/unianimate (research, non-commercial)",
+)
+CLIP = PublishedFile(
+    "open_clip_pytorch_model.bin",
+    "3.94 GB",
+    ("clip_vision", "text_encoders"),
+    "https://huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K (MIT)",
+)
+
+_FOLDERS = {
+    "unianimate": {".safetensors", ".pth", ".pt", ".bin"},
+    "dwpose": {".onnx"},
+}
+
+
+def register_folders() -> None:
+    """Add models/unianimate and models/dwpose to ComfyUI's folders, keeping paths that a user configured."""
+    for folder, extensions in _FOLDERS.items():
+        path = os.path.join(folder_paths.models_dir, folder)
+        paths, known = folder_paths.folder_names_and_paths.get(folder, ([], set()))
+        if path not in paths:
+            paths = [*paths, path]
+        folder_paths.folder_names_and_paths[folder] = (paths, set(known) | extensions)
+
+
+def choices(file: PublishedFile) -> list[str]:
+    """The files to choose from, the published one first, even where it is absent: choosing it tells where to get it."""
+    found = {name for folder in file.folders for name in _list(folder)}
+    return [file.name, *sorted(found - {file.name})]
+
+
+def _list(folder: str) -> list[str]:
+    return folder_paths.get_filename_list(folder) if folder in folder_paths.folder_names_and_paths else []
+
+
+def find(name: str, file: PublishedFile) -> str | None:
+    """The path of a chosen file, in the first of its folders that holds it, or None."""
+    return next((path for folder in file.folders if (path := folder_paths.get_full_path(folder, name))), None)
+
+
+def missing(name: str, file: PublishedFile) -> str:
+    """One sentence: which file is absent, how large it is, where it goes, where it is published."""
+    folder = folder_paths.get_folder_paths(file.folders[0])[0]
+    if name == file.name:
+        return f"{name} ({file.size}) is not in {folder}: download it there from {file.source}"
+    return f"{name} is not in {folder}: put it there, or choose {file.name} ({file.size}, from {file.source})"
+
+
+def path_of(name: str, file: PublishedFile) -> str:
+    """The path of a chosen file. Raises FileNotFoundError, saying where to get it."""
+    path = find(name, file)
+    if path is None:
+        raise FileNotFoundError(missing(name, file))
+    return path
