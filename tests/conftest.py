@@ -1,0 +1,48 @@
+"""Host tests run in a real ComfyUI: that of COMFYUI_PATH, or the one this folder is installed in.
+
+Where there is none, they are skipped and the summary says so in capitals.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+PACK = Path(__file__).resolve().parent.parent
+WITHOUT_HOST = "no ComfyUI was found"
+
+
+def find_comfyui() -> Path | None:
+    """COMFYUI_PATH, or ComfyUI two folders up (ComfyUI/custom_nodes/<this pack>)."""
+    if path := os.environ.get("COMFYUI_PATH"):
+        return Path(path).resolve()
+    installed_in = PACK.parent.parent
+    return installed_in if (installed_in / "comfy" / "cli_args.py").is_file() else None
+
+
+def pytest_collection_modifyitems(items):
+    if find_comfyui() is None:
+        for item in items:
+            if item.get_closest_marker("host"):
+                item.add_marker(pytest.mark.skip(reason=WITHOUT_HOST))
+
+
+def pytest_terminal_summary(terminalreporter):
+    skipped = [report for report in terminalreporter.stats.get("skipped", []) if WITHOUT_HOST in str(report.longrepr)]
+    if skipped:
+        terminalreporter.section("HOST TESTS DID NOT RUN", sep="!", red=True, bold=True)
+        terminalreporter.line(
+            f"{len(skipped)} tests in a real ComfyUI were skipped, because {WITHOUT_HOST}. "
+            "Run them with COMFYUI_PATH=/path/to/ComfyUI make test."
+        )
+
+
+@pytest.fixture(scope="session")
+def comfyui_path() -> Path:
+    """Root of the ComfyUI that host tests start."""
+    path = find_comfyui()
+    if path is None or not (path / "comfy" / "cli_args.py").is_file():
+        pytest.fail(f"COMFYUI_PATH is {path}, which is no ComfyUI: give the folder that holds its main.py")
+    return path

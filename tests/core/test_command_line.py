@@ -1,0 +1,91 @@
+"""python -m unianimate_core, as a user types it."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from unianimate_core.__main__ import main
+from unianimate_core.checkpoint import load_unet, to_checkpoint
+from unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR
+from unianimate_core.demo import TINY, random_unet
+from unianimate_core.video import VideoInfo, video_info
+
+
+@pytest.fixture(scope="module")
+def tensors():
+    """A small network's, by the names of the released file."""
+    return to_checkpoint(random_unet(TINY, seed=0).state_dict(), TINY)
+
+
+@pytest.fixture
+def checkpoint(tensors, tmp_path):
+    """A pickle in full precision, as the released file is."""
+    torch.save(tensors | {HEAD_DIM_TENSOR: torch.tensor(TINY.head_dim)}, tmp_path / "tiny.pth")
+    return tmp_path / "tiny.pth"
+
+
+@pytest.mark.parametrize(
+    ("options", "dtype"),
+    [
+        ([], torch.float16),
+        (["--dtype", "fp16"], torch.float16),
+        (["--dtype", "bf16"], torch.bfloat16),
+        (["--dtype", "fp32"], torch.float32),
+    ],
+)
+def test_convert_writes_every_tensor_in_the_precision_asked_for(tensors, checkpoint, tmp_path, capsys, options, dtype):
+    destination = tmp_path / "tiny.safetensors"
+    assert main(["convert", str(checkpoint), str(destination), *options]) == 0
+
+    written = load_file(destination)
+    assert written.keys() == tensors.keys()
+    assert all(torch.equal(written[name], tensors[name].to(dtype)) for name in tensors)
+    assert load_unet(destination).config == TINY
+    output = capsys.readouterr()
+    assert f"wrote {destination} ({destination.stat().st_size:,} bytes)" in output.out
+    assert f"{len(tensors)}/{len(tensors)}" in output.err, "the progress bar did not reach its end"
+
+
+@pytest.mark.parametrize(
+    ("source", "destination", "message"),
+    [
+        ("absent.pth", "a.safetensors", "there is no file"),
+        ("text.pth", "a.safetensors", "text.pth .* damaged, or no checkpoint"),
+        ("tiny.pth", "a.pth", r"destination is a\.pth: give a name that ends in \.safetensors"),
+    ],
+)
+def test_a_users_mistake_is_one_sentence_and_exit_code_2(checkpoint, tmp_path, capsys, source, destination, message):
+    """A traceback tells a user nothing, and a script needs to see that it failed."""
+    (tmp_path / "text.pth").write_text("no checkpoint")
+    assert main(["convert", str(tmp_path / source), str(tmp_path / destination)]) == 2
+    *_, last = capsys.readouterr().err.splitlines()
+    assert re.search(f"error: .*{message}", last)
+    assert not (tmp_path / destination).exists()
+
+
+def test_traceback_shows_where_an_error_came_from(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        main(["--traceback", "convert", str(tmp_path / "absent.pth"), str(tmp_path / "a.safetensors")])
+
+
+def test_help_needs_no_slow_import():
+    """Importing torch takes seconds; help and a mistyped option should not."""
+    command = [sys.executable, "-X", "importtime", "-m", "unianimate_core", "--help"]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert run.returncode == 0
+    assert re.search(r"^ +convert .*\n +demo ", run.stdout, re.MULTILINE)
+    assert not re.search(r"\| +(torch|numpy|cv2)$", run.stderr, re.MULTILINE)
+
+
+def test_demo_writes_a_video_and_says_that_its_weights_are_random(tmp_path, capsys):
+    """Nobody should take the demo's picture for what the released weights do."""
+    assert main(["demo", "--output", str(tmp_path / "demo.mp4"), "--steps", "2"]) == 0
+    assert "RANDOM weights: the result is noise" in capsys.readouterr().out
+    assert video_info(tmp_path / "demo.mp4") == VideoInfo(width=768, height=416, fps=8, frames=16)

@@ -1,0 +1,99 @@
+"""Files for a host test: the tiny network, a small VAE, pictures and a video, all made up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from tests.parity.made_up import tensor, weights
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+CHECKPOINT, VAE = "tiny.safetensors", "small_vae.safetensors"
+REFERENCE, REFERENCE_POSE, POSES = "reference.png", "reference_pose.png", "poses.mp4"
+WIDTH, HEIGHT, FRAMES, FPS = 128, 192, 6, 12
+
+
+def tiny_checkpoint() -> dict[str, torch.Tensor]:
+    return weights(json.loads((DATA / "tiny_keys.json").read_text())["keys"])
+
+
+def write_files(comfyui: Path, base: Path) -> None:
+    """Everything that the workflows need, at the names that `fit_workflow` gives."""
+    models, inputs = base / "models", base / "input"
+    for folder in (models / "unianimate", models / "vae", models / "loras", inputs):
+        folder.mkdir(parents=True)
+    save_file(
+        tiny_checkpoint(), models / "unianimate" / CHECKPOINT, metadata={"unianimate": json.dumps({"head_dim": 16})}
+    )
+    save_file(small_vae(comfyui), models / "vae" / VAE)
+    write_picture(inputs / REFERENCE, picture("reference", 1)[0])
+    write_picture(inputs / REFERENCE_POSE, picture("reference_pose", 1)[0])
+    write_video(inputs / POSES, picture("poses", FRAMES))
+
+
+def small_vae(comfyui: Path) -> dict[str, torch.Tensor]:
+    """Made-up weights of the smallest VAE that ComfyUI knows (TAESD's form), which it tells us the shapes of."""
+    code = (
+        "import sys, json; sys.argv = ['x']; sys.path.insert(0, '.'); import comfy.cli_args; "
+        "comfy.cli_args.args.cpu = True; from comfy.taesd.taesd import TAESD; "
+        "print(json.dumps({name: list(w.shape) for name, w in TAESD(latent_channels=4).state_dict().items()}))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=comfyui, capture_output=True, text=True, check=True)
+    shapes = json.loads(done.stdout.strip().splitlines()[-1])
+    made_up = weights(shapes)
+    return made_up | {name: torch.full(shape, 1.0) for name, shape in shapes.items() if name.startswith("vae_")}
+
+
+def picture(name: str, count: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """Smooth made-up colours: count h w 3, 8 bits."""
+    coarse = torch.sigmoid(tensor(name, (count, 3, 6, 4)))
+    smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
+    return (255 * smooth).round().byte().movedim(1, -1).numpy()
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> None:
+    from PIL import Image
+
+    Image.fromarray(pixels).save(path)
+
+
+def write_video(path: Path, frames: np.ndarray) -> None:
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(FPS))
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        for pixels in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode())
+
+
+def read_video(path: Path) -> np.ndarray:
+    with av.open(path) as container:
+        return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
+
+
+def fit_workflow(graph: dict) -> dict:
+    """A shipped workflow with the made-up files, the tiny network's size and few steps."""
+    for node in graph.values():
+        inputs = node["inputs"]
+        if node["class_type"] == "LoadUniAnimate":
+            inputs |= {"checkpoint": CHECKPOINT, "clip": "none"}
+        elif node["class_type"] == "VAELoader":
+            inputs["vae_name"] = VAE
+        elif node["class_type"] == "LoadImage" and inputs["image"] == "pose.png":
+            inputs["image"] = REFERENCE_POSE
+        if "width" in inputs:
+            inputs |= {"width": WIDTH, "height": HEIGHT}
+        if "steps" in inputs:
+            inputs["steps"] = 4
+        for encoder in ("clip", "clip_vision"):
+            if isinstance(inputs.get(encoder), list):
+                del inputs[encoder]
+    return graph
