@@ -10,6 +10,7 @@ from typing import Any
 LATENT_CHANNELS = 4
 POSE_FEATURES = 8
 REFERENCE_FEATURES = POSE_FEATURES + LATENT_CHANNELS
+NORM_GROUPS = 32
 
 
 class ConfigError(ValueError):
@@ -44,6 +45,11 @@ class ModelConfig:
                 f"attention_levels has {len(self.attention_levels)} entries for {len(self.multipliers)} levels: "
                 "give one for each level"
             )
+        for width in self.widths:
+            if width < 1 or width % NORM_GROUPS:
+                raise ConfigError(
+                    f"a level has {width} channels: give a multiple of {NORM_GROUPS}, the groups of its norms"
+                )
         if self.head_dim < 1:
             raise ConfigError(f"head_dim is {self.head_dim}: it must be at least 1 (64 in the released network)")
         for width in (self.stem_width, *self.attention_widths):
@@ -79,56 +85,63 @@ class ModelConfig:
 
         head_dim leaves no trace in the shapes. Raises ConfigError where the tensors are not those of UniAnimate.
         """
-        missing = [name for name in _TELLING_NAMES if name not in state_dict]
-        if missing:
-            raise ConfigError(f"no tensor is named {missing[0]}: this is not a UniAnimate checkpoint")
-        shape = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
-        dim = shape["time_embed.0.weight"][1]
-        levels = _levels(shape)
+        shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
+        for name, axes in _TELLING_TENSORS.items():
+            _check(shapes, name, axes)
+        dim = shapes["time_embed.0.weight"][1]
+        levels = _levels(shapes)
         multipliers = tuple(width // dim for width, _, _ in levels)
         residual_blocks = {blocks for _, blocks, _ in levels}
         if len(residual_blocks) != 1:
             raise ConfigError(
                 f"the levels have {sorted(residual_blocks)} residual blocks: all must have the same number"
             )
-        context_dim = shape["pre_image_condition.0.weight"][1]
+        context_dim = shapes["pre_image_condition.0.weight"][1]
         return cls(
             dim=dim,
             multipliers=multipliers,
             residual_blocks=residual_blocks.pop(),
             attention_levels=tuple(attends for _, _, attends in levels),
             head_dim=head_dim,
-            stem_width=shape["input_blocks.0.1.proj_in.weight"][0],
+            stem_width=shapes["input_blocks.0.1.proj_in.weight"][0],
             context_dim=context_dim,
-            image_tokens=shape["pre_image_condition.2.weight"][0] // context_dim,
+            image_tokens=shapes["pre_image_condition.2.weight"][0] // context_dim,
         )
 
 
-_TELLING_NAMES = (
-    "time_embed.0.weight",
-    "pre_image_condition.0.weight",
-    "pre_image_condition.2.weight",
-    "dwpose_embedding.0.weight",
-    "randomref_embedding2.0.weight",
-    "input_blocks.0.1.proj_in.weight",
-    "input_blocks.1.0.in_layers.2.weight",
-)
+# Names that together no other model has, with their number of axes.
+_TELLING_TENSORS = {
+    "time_embed.0.weight": 2,
+    "pre_image_condition.0.weight": 2,
+    "pre_image_condition.2.weight": 2,
+    "dwpose_embedding.0.weight": 4,
+    "randomref_embedding2.0.weight": 4,
+    "input_blocks.0.1.proj_in.weight": 3,
+    "input_blocks.1.0.in_layers.2.weight": 4,
+}
 
 
-def _levels(shape: Mapping[str, tuple[int, ...]]) -> list[tuple[int, int, bool]]:
+def _check(shapes: Mapping[str, tuple[int, ...]], name: str, axes: int) -> None:
+    """Raises ConfigError unless there is a tensor of this name, with so many axes and none of them empty."""
+    if name not in shapes:
+        raise ConfigError(f"no tensor is named {name}: this is not a UniAnimate checkpoint")
+    if len(shapes[name]) != axes or 0 in shapes[name]:
+        raise ConfigError(f"{name} has shape {list(shapes[name])}: in UniAnimate it has {axes} axes, none of size 0")
+
+
+def _levels(shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[int, int, bool]]:
     """(channels, residual blocks, whether there is attention) of each level on the way down."""
-    indices = [int(match[1]) for name in shape if (match := re.match(r"input_blocks\.(\d+)\.", name))]
+    indices = [int(match[1]) for name in shapes if (match := re.match(r"input_blocks\.(\d+)\.", name))]
     levels: list[tuple[int, int, bool]] = []
     width, blocks, attends = 0, 0, False
     for index in range(1, max(indices) + 1):
-        if f"input_blocks.{index}.op.weight" in shape:
+        if f"input_blocks.{index}.op.weight" in shapes:
             levels.append((width, blocks, attends))
             blocks = 0
             continue
         convolution = f"input_blocks.{index}.0.in_layers.2.weight"
-        if convolution not in shape:
-            raise ConfigError(f"no tensor is named {convolution}: this is not a UniAnimate checkpoint")
-        width, blocks = shape[convolution][0], blocks + 1
-        attends = f"input_blocks.{index}.1.norm.weight" in shape
+        _check(shapes, convolution, axes=4)
+        width, blocks = shapes[convolution][0], blocks + 1
+        attends = f"input_blocks.{index}.1.norm.weight" in shapes
     levels.append((width, blocks, attends))
     return levels

@@ -23,7 +23,7 @@ def patched(graph: dict, sampler: str, class_type: str, **inputs) -> dict:
 
 PATCHES = {
     "RescaleCFG": {"multiplier": 0.7},
-    "EasyCache": {"reuse_threshold": 0.2, "start_percent": 0.15, "end_percent": 0.95, "verbose": False},
+    "EasyCache": {"reuse_threshold": 3.0, "start_percent": 0.0, "end_percent": 1.0, "verbose": True},
     "ContextWindowsManual": {
         "context_length": 4,
         "context_overlap": 2,

@@ -16,6 +16,9 @@ from ..atomic import replacing
 
 __all__ = ["CheckpointError", "read", "replacing"]
 
+_ZIP = b"PK"  # PyTorch's present format, which alone can be mapped
+_PICKLE = b"\x80"
+
 
 class CheckpointError(ValueError):
     """A checkpoint cannot be read, or is not that of the network it is meant for."""
@@ -45,26 +48,28 @@ def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
 def _unpickle(path: Path) -> Any:
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=_is_zip(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=_starts_with(path, _ZIP))
     except pickle.UnpicklingError as error:
-        if "Unsupported" in str(error) or "weights_only" in str(error).lower():
+        reason = str(error).split("WeightsUnpickler error: ")[-1]
+        if "GLOBAL" in reason or ("Unsupported operand" in reason and _starts_with(path, _PICKLE)):
             raise CheckpointError(
                 f"{path.name} holds more than tensors and could run code when opened: it was not opened; "
                 "use the published file or a .safetensors"
             ) from error
-        raise CheckpointError(_damaged(path, error)) from error
-    except (RuntimeError, EOFError, OSError, KeyError, ValueError, IndexError, AttributeError) as error:
+        raise CheckpointError(_damaged(path, reason)) from error
+    except OSError:
+        raise
+    except Exception as error:  # what a damaged pickle raises is anyone's guess: struct.error, KeyError, AssertionError
         raise CheckpointError(_damaged(path, error)) from error
 
 
-def _is_zip(path: Path) -> bool:
-    """Whether PyTorch wrote the file in its present format, which alone can be mapped."""
+def _starts_with(path: Path, beginning: bytes) -> bool:
     with path.open("rb") as file:
-        return file.read(2) == b"PK"
+        return file.read(len(beginning)) == beginning
 
 
-def _damaged(path: Path, error: Exception) -> str:
-    reason = str(error).strip().split("\n")[0][:160]
+def _damaged(path: Path, error: Exception | str) -> str:
+    reason = (str(error).strip() or type(error).__name__).split("\n")[0][:160]
     return (
         f"{path.name} ({path.stat().st_size:,} bytes) is cut off, damaged, or no checkpoint ({reason}): "
         "compare its size with the published one and download it again"
@@ -76,7 +81,7 @@ def _tensors_of(path: Path, content: Any) -> dict[str, Tensor]:
         content = content["state_dict"]
     if not isinstance(content, Mapping):
         raise CheckpointError(f"{path.name} holds a {type(content).__name__}: a checkpoint holds tensors by name")
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)}
+    tensors = {name: value for name, value in content.items() if isinstance(name, str) and isinstance(value, Tensor)}
     if not tensors:
         raise CheckpointError(f"{path.name} holds no tensors: it is not a checkpoint")
     return tensors

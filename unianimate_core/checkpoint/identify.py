@@ -4,24 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-# Telling pieces of tensor names, most special first.
+UNIANIMATE = "a UniAnimate checkpoint"
+
+# Telling pieces of tensor names. The first kind that fits is named, so whole checkpoints come before their parts, and
+# names that one kind alone has before those that it shares.
 _KINDS = (
-    ("a LoRA", ("lora_up.", "lora_down.", "lora_A.", "lora_B.")),
+    ("a LoRA", ("lora_up.", "lora_down.", "lora_A.", "lora_B.", "lora.up.", "lora.down.")),
     ("an AnimateDiff motion module", ("motion_modules.",)),
     ("a ControlNet", ("control_model.", "zero_convs.", "controlnet_cond_embedding.")),
-    ("a Stable Diffusion XL checkpoint", ("conditioner.embedders.",)),
-    (
-        "a Stable Diffusion checkpoint",
-        ("cond_stage_model.", "first_stage_model.", "model.diffusion_model.input_blocks."),
-    ),
-    ("a network in diffusers' format, such as Stable Diffusion's", ("down_blocks.", "mid_block.")),
-    ("an OpenCLIP or CLIP file", ("visual.transformer.", "text_model.encoder.", "vision_model.encoder.")),
-    ("a VAE", ("decoder.conv_in.", "decoder.mid.", "taesd_decoder.")),
-    (
-        "a video diffusion transformer",
-        ("transformer_blocks.", "double_blocks.", "joint_blocks.", "blocks.0.cross_attn."),
-    ),
+    (UNIANIMATE, ("dwpose_embedding.",)),
     ("a text-to-video U-Net of the same family, without pose and reference inputs", ("temopral_conv.",)),
+    ("a Stable Diffusion XL checkpoint", ("conditioner.embedders.",)),
+    ("a Stable Diffusion checkpoint", ("cond_stage_model.", "first_stage_model.", "input_blocks.")),
+    ("a diffusion transformer", ("double_blocks.", "joint_blocks.", "blocks.0.cross_attn.")),
+    ("a VAE", ("decoder.conv_in.", "decoder.mid.", "taesd_decoder.")),
+    ("an OpenCLIP or CLIP file", ("visual.transformer.", "text_model.encoder.", "vision_model.encoder.")),
+    ("a U-Net in diffusers' format, such as Stable Diffusion's", ("down_blocks.", "mid_block.")),
+    ("a diffusion transformer", ("transformer_blocks.",)),
 )
 
 

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -16,7 +17,7 @@ from ..model import UNet
 from ..model.backend import Attention
 from . import files, names
 from .files import CheckpointError
-from .identify import identify
+from .identify import UNIANIMATE, identify
 
 METADATA_KEY = "unianimate"
 HEAD_DIM_TENSOR = "unianimate.head_dim"
@@ -29,7 +30,7 @@ def load_unet(
     config: ModelConfig | None = None,
     device: torch.device | str = "cpu",
     dtype: torch.dtype | None = None,
-    operations=nn,
+    operations: Any = nn,
     attention: Attention | None = None,
 ) -> UNet:
     """A network with the weights of a checkpoint, in evaluation mode.
@@ -63,13 +64,16 @@ def read_checkpoint(
     try:
         config = config or ModelConfig.from_state_dict(state_dict, head_dim=head_dim)
     except ConfigError as error:
-        kind = identify(state_dict)
-        what = f"looks like {kind}" if kind else f"is not a UniAnimate checkpoint ({error})"
-        raise CheckpointError(
-            f"{label} {what}: choose unianimate_16f_32f_non_ema_223000.pth or a conversion of it"
-        ) from error
+        raise CheckpointError(_refusal(label, state_dict, error)) from error
     _check(label, state_dict, config)
     return state_dict, config
+
+
+def _refusal(label: str, state_dict: Mapping[str, Tensor], error: ConfigError) -> str:
+    kind = identify(state_dict)
+    if kind is None or kind == UNIANIMATE:
+        return f"{label} cannot be loaded: {error}"
+    return f"{label} looks like {kind}: choose unianimate_16f_32f_non_ema_223000.pth or a conversion of it"
 
 
 def _without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -157,7 +161,8 @@ def convert_checkpoint(
 ) -> None:
     """Write a checkpoint as safetensors with the same names, checked first; an unfinished file never stays behind.
 
-    progress(done, total) is called after each tensor. Raises CheckpointError as load_unet does; OSError for a full disk.
+    progress(done, total) is called after each tensor.
+    Raises CheckpointError as load_unet does, and OSError where the disk is too full.
     """
     if Path(destination).suffix != ".safetensors":
         raise ValueError(f"destination is {Path(destination).name}: give a name that ends in .safetensors")

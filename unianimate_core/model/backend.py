@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from ..config import NORM_GROUPS
+
 Attention = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
@@ -37,7 +39,7 @@ class Backend:
     dtype: torch.dtype | None = None
     device: torch.device | str | None = None
     dropout: float = 0.0
-    split_bytes: int | None = 256 * 2**20
+    split_bytes: int | None = 128 * 2**20
 
     def linear(self, channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Linear:
         return self.operations.Linear(channels_in, channels_out, bias=bias, dtype=self.dtype, device=self.device)
@@ -56,13 +58,28 @@ class Backend:
         )
 
     def group_norm(self, channels: int, eps: float) -> nn.GroupNorm:
-        return self.operations.GroupNorm(32, channels, eps=eps, dtype=self.dtype, device=self.device)
+        return self.operations.GroupNorm(NORM_GROUPS, channels, eps=eps, dtype=self.dtype, device=self.device)
 
     def layer_norm(self, channels: int) -> nn.LayerNorm:
         return self.operations.LayerNorm(channels, eps=1e-5, dtype=self.dtype, device=self.device)
 
-    def pieces(self, x: Tensor, bytes_per_row: int) -> tuple[Tensor, ...]:
-        """x split along its first axis, so that a result of bytes_per_row for each row stays within split_bytes."""
-        if self.split_bytes is None:
-            return (x,)
-        return x.split(max(1, self.split_bytes // bytes_per_row))
+    def in_pieces(
+        self, function: Callable[[Tensor], Tensor], x: Tensor, bytes_per_row: int, *, dim: int = 0, most: int = 2**31
+    ) -> Tensor:
+        """function(x), made of pieces along dim where that would take more than split_bytes, or more than `most` rows.
+
+        function: keeps the size of dim, and treats its rows independently; bytes_per_row: of its largest intermediate.
+        """
+        total = x.shape[dim]
+        rows = most if self.split_bytes is None else min(most, self.split_bytes // bytes_per_row)
+        rows = max(1, rows)
+        if total <= rows:
+            return function(x)
+        first = function(x.narrow(dim, 0, rows))
+        whole = first.new_empty([total if axis == dim else size for axis, size in enumerate(first.shape)])
+        whole.narrow(dim, 0, rows).copy_(first)
+        del first
+        for start in range(rows, total, rows):
+            count = min(rows, total - start)
+            whole.narrow(dim, start, count).copy_(function(x.narrow(dim, start, count)))
+        return whole

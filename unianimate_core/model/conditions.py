@@ -72,12 +72,12 @@ class FrameMixer(nn.Module):
         """x: b c f h w."""
         sequences = rearrange(x, "b c f h w -> (b h w) f c")
         row = 3 * self.HEADS * sequences[0].numel() * x.element_size()
-        mixed = torch.cat([self._mix(piece) for piece in self.backend.pieces(sequences, row)])
+        mixed = self.backend.in_pieces(self._mix, sequences, row)
         return rearrange(mixed, "(b h w) f c -> b c f h w", h=x.shape[3], w=x.shape[4])
 
     def _mix(self, x: Tensor) -> Tensor:
-        qkv = self.qkv(self.norm(x)).chunk(3, dim=-1)
-        x = x + self.out(self.backend.frame_attention(*qkv, self.HEADS))
+        q, k, v = self.qkv(self.norm(x)).chunk(3, dim=-1)
+        x = x + self.out(self.backend.frame_attention(q, k, v, self.HEADS))
         return x + self.narrow(F.gelu(self.widen(x)))
 
 
@@ -100,7 +100,7 @@ class PictureEncoder(nn.Module):
         """What can be known of each picture alone: the result before the frames are mixed."""
         frames = rearrange(pictures, "b c f h w -> (b f) c h w")
         row = HIDDEN * frames[0, 0].numel() * frames.element_size()
-        features = torch.cat([self._convolve(piece) for piece in self.backend.pieces(frames, row)])
+        features = self.backend.in_pieces(self._convolve, frames, row)
         return rearrange(features, "(b f) c h w -> b c f h w", b=len(pictures))
 
     def _convolve(self, x: Tensor) -> Tensor:

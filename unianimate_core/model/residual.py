@@ -67,7 +67,8 @@ class ResidualBlock(nn.Module):
     def forward(self, x: Tensor, time: Tensor, frames: int) -> Tensor:
         """x: (b f) c h w; time: b time_dim, SiLU already applied; every frame, the reference too, gets the same."""
         shift = self.time(time).repeat_interleave(frames, dim=0)
-        hidden = self.stage_in(x) + shift[:, :, None, None]
+        hidden = self.stage_in(x)
+        hidden += shift[:, :, None, None]
         x = self.skip(x) + self.stage_out(hidden)
         return self.temporal_conv(x, frames)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
@@ -14,18 +13,23 @@ MAX_SEQUENCES = 65535
 
 
 class SelfAttention(nn.Module):
-    """Every token attends to all tokens of its sequence; q, k, v come from one product."""
+    """Every token attends to all tokens of its sequence; q, k, v come from one product. Frames pass in pieces."""
 
     def __init__(self, width: int, heads: int, backend: Backend):
         super().__init__()
         self.heads = heads
-        self.attention = backend.attention
+        self.backend = backend
         self.qkv = backend.linear(width, 3 * width, bias=False)
         self.out = backend.linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: b n c."""
-        return self.out(self.attention(*self.qkv(x).chunk(3, dim=-1), self.heads))
+        qkv_and_result = 4 * x[0].numel() * x.element_size()
+        return self.backend.in_pieces(self._attend, x, qkv_and_result)
+
+    def _attend(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, dim=-1)
+        return self.out(self.backend.attention(q, k, v, self.heads))
 
 
 class CrossAttention(nn.Module):
@@ -43,7 +47,8 @@ class CrossAttention(nn.Module):
         """x: (b f) n c; context: b m context_dim."""
         frames = len(x) // len(context)
         q = rearrange(self.q(x), "(b f) n c -> b (f n) c", f=frames)
-        attended = self.attention(q, *self.kv(context).chunk(2, dim=-1), self.heads)
+        k, v = self.kv(context).chunk(2, dim=-1)
+        attended = self.attention(q, k, v, self.heads)
         return self.out(rearrange(attended, "b (f n) c -> (b f) n c", f=frames))
 
 
@@ -59,20 +64,16 @@ class FrameAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: b f n c, n places. Places pass in pieces, each a batch of short sequences."""
-        return torch.cat([self._attend(piece) for piece in x.split(self._places(x), dim=2)], dim=2)
+        batch, frames, _, width = x.shape
+        qkv_and_result = 4 * batch * frames * width * x.element_size()
+        most = MAX_SEQUENCES // (batch * self.heads)
+        return self.backend.in_pieces(self._attend, x, qkv_and_result, dim=2, most=most)
 
     def _attend(self, x: Tensor) -> Tensor:
         qkv = rearrange(self.qkv(x), "b f n c -> (b n) f c")  # sequences are read in place, whatever their strides
-        attended = self.backend.frame_attention(*qkv.chunk(3, dim=-1), self.heads)
+        q, k, v = qkv.chunk(3, dim=-1)
+        attended = self.backend.frame_attention(q, k, v, self.heads)
         return self.out(rearrange(attended, "(b n) f c -> b f n c", b=len(x)))
-
-    def _places(self, x: Tensor) -> int:
-        """Places of one piece: q, k, v and the result within split_bytes, the sequences within a kernel's grid."""
-        batch, frames, _, width = x.shape
-        places = MAX_SEQUENCES // (batch * self.heads)
-        if self.backend.split_bytes is not None:
-            places = min(places, self.backend.split_bytes // (4 * batch * frames * width * x.element_size()))
-        return max(1, places)
 
 
 class FeedForward(nn.Module):
@@ -90,8 +91,8 @@ class FeedForward(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: ... c."""
         tokens = x.reshape(-1, x.shape[-1])
-        pieces = self.backend.pieces(tokens, 8 * tokens.shape[-1] * tokens.element_size())
-        return torch.cat([self._transform(piece) for piece in pieces]).view(x.shape)
+        widest = 8 * tokens.shape[-1] * tokens.element_size()
+        return self.backend.in_pieces(self._transform, tokens, widest).view(x.shape)
 
     def _transform(self, x: Tensor) -> Tensor:
         value, gate = self.proj(x).chunk(2, dim=-1)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from ..config import LATENT_CHANNELS, POSE_FEATURES, REFERENCE_FEATURES, ModelCo
 from .backend import Attention, Backend, scaled_dot_product_attention
 from .conditions import ConditionEncoder, Conditions
 from .residual import ResidualBlock, Upsample
+from .sizes import check_clip, check_conditions
 from .transformer import SpatialTransformer, TemporalTransformer
 
 
@@ -106,7 +108,8 @@ class UpLevel(nn.Module):
     def forward(self, x: Tensor, skips: list[Tensor], time: Tensor, context: Tensor, frames: int) -> Tensor:
         """Takes its skip features off the end of skips, and drops them as it goes."""
         for stage in self.stages:
-            x = stage(torch.cat([x, skips.pop()], dim=1), time, context, frames)
+            x = torch.cat([x, skips.pop()], dim=1)
+            x = stage(x, time, context, frames)
         return x if self.upsample is None else self.upsample(x)
 
 
@@ -141,7 +144,7 @@ class UNet(nn.Module):
         *,
         dtype: torch.dtype | None = None,
         device: torch.device | str | None = None,
-        operations=nn,
+        operations: Any = nn,
         attention: Attention | None = None,
         frame_attention: Attention | None = None,
         dropout: float = 0.0,
@@ -206,12 +209,13 @@ class UNet(nn.Module):
 
     def embed(self, **conditions: Tensor | None) -> Conditions:
         """What the conditions contribute to every step; keywords and shapes as in forward."""
+        check_conditions(self.config, conditions)
         cast = {name: None if value is None else value.to(self.dtype) for name, value in conditions.items()}
         return self.conditions(**cast)
 
     def denoise(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """v for the noisy latents x. x: b 4 f h w; t: b."""
-        check_sizes(self.config, x, conditions)
+        check_clip(self.config, x, conditions)
         batch, frames = len(x), x.shape[2] + 1
 
         dtype = conditions.context.dtype
@@ -252,33 +256,3 @@ def prepend_reference(x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         reference = x.new_zeros(1, REFERENCE_FEATURES, 1, height, width)
     clip = torch.cat([x, guidance], dim=1)
     return torch.cat([reference.expand(batch, -1, -1, -1, -1), clip], dim=2)
-
-
-def check_sizes(config: ModelConfig, x: Tensor, conditions: Conditions) -> None:
-    """Raises ValueError, in one sentence, where the latents and the conditions cannot belong together."""
-    if x.ndim != 5 or x.shape[1] != LATENT_CHANNELS:
-        raise ValueError(f"x has shape {tuple(x.shape)}: give latents as (batch, 4, frames, height, width)")
-    frames, height, width = x.shape[2:]
-    if frames < 1:
-        raise ValueError("x has 0 frames: give at least one")
-    multiple = config.latent_multiple
-    if height % multiple or width % multiple:
-        raise ValueError(
-            f"x is {width}x{height} in latent units (width x height): both must be multiples of {multiple}, "
-            f"{8 * multiple} pixels"
-        )
-    for name in ("pose", "first_frame", "reference"):
-        features = getattr(conditions, name)
-        if features is None:
-            continue
-        if features.shape[-2:] != x.shape[-2:]:
-            raise ValueError(
-                f"{name} is {8 * features.shape[-1]}x{8 * features.shape[-2]} pixels (width x height), the clip "
-                f"{8 * width}x{8 * height}: give both the same size"
-            )
-        if features.shape[2] not in (1, frames) or (name == "pose" and features.shape[2] != frames):
-            raise ValueError(f"{name} has {features.shape[2]} frames, the clip has {frames}: give one picture a frame")
-        if len(features) not in (1, len(x)):
-            raise ValueError(f"{name} has a batch of {len(features)}, x of {len(x)}: give 1 or {len(x)}")
-    if len(conditions.context) not in (1, len(x)):
-        raise ValueError(f"text or image has a batch of {len(conditions.context)}, x of {len(x)}: give 1 or {len(x)}")
