@@ -1,0 +1,154 @@
+"""OpenCLIP ViT-H/14 without a host: the picture embedding and the states of the empty prompt.
+
+The released network knows no other text than the empty prompt, so there is no tokenizer here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checkpoint import CheckpointError, files
+from .checkpoint.identify import identify
+
+CLIP_FILE = "open_clip_pytorch_model.bin"
+CLIP_SOURCE = f"{CLIP_FILE} (3,944,692,325 bytes, huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K)"
+CLIP_SIZE = 224
+PICTURE_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PICTURE_STD = (0.26862954, 0.26130258, 0.27577711)
+
+
+def resize_for_clip(picture: Tensor, size: int = CLIP_SIZE) -> Tensor:
+    """The picture stretched to a square, without crop, in 8-bit steps as a picture file would hold it. fp32.
+
+    picture: b 3 H W in [0, 1]; result b 3 size size. Bilinear, smoothed where it shrinks, as the authors' was.
+    """
+    picture = F.interpolate(picture.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return picture.mul(255).round().clamp(0, 255).div(255)
+
+
+def normalise_for_clip(picture: Tensor) -> Tensor:
+    """By the mean and deviation of the pictures OpenCLIP was trained on. picture: b 3 h w in [0, 1]."""
+    mean, std = (picture.new_tensor(values)[:, None, None] for values in (PICTURE_MEAN, PICTURE_STD))
+    return (picture - mean) / std
+
+
+class ClipEncoder:
+    """Both encoders of one open_clip_pytorch_model.bin (or .safetensors with the same names).
+
+    The weights are read at first use and kept until free(), or until the end of a `with` block.
+    device: where they are kept; dtype: that of the file unless given.
+    config: an open_clip model configuration; ViT-H/14 unless given.
+    Raises FileNotFoundError, ImportError where open_clip_torch is not installed, and at first use CheckpointError.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike,
+        *,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype | None = None,
+        config: Mapping[str, Any] | None = None,
+    ):
+        self.path = Path(path)
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self._config = dict(config or _open_clip().get_model_config("ViT-H-14"))
+        self._model: nn.Module | None = None
+        if not self.path.is_file():
+            raise FileNotFoundError(f"there is no file {self.path}: download {CLIP_SOURCE}")
+
+    def __enter__(self) -> ClipEncoder:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.free()
+
+    @torch.no_grad()
+    def image(self, picture: Tensor) -> Tensor:
+        """The embedding of each picture: projected, not normalised. fp32, on the encoder's device.
+
+        picture: b 3 H W in [0, 1], any size; result b 1 C.
+        """
+        if picture.ndim != 4 or picture.shape[1] != 3:
+            raise ValueError(f"picture has shape {tuple(picture.shape)}: give RGB as (batch, 3, height, width)")
+        model = self._loaded()
+        pixels = normalise_for_clip(resize_for_clip(picture.to(self.device), self._config["vision_cfg"]["image_size"]))
+        return model.encode_image(pixels.to(_dtype_of(model))).float()[:, None]
+
+    @torch.no_grad()
+    def empty_text(self) -> Tensor:
+        """The states of the empty prompt after the last layer but one and the final norm: 1 77 C, fp32."""
+        tokens = torch.zeros(1, self._config["text_cfg"]["context_length"], dtype=torch.long, device=self.device)
+        start_of_text = self._config["text_cfg"]["vocab_size"] - 2
+        tokens[0, :2] = torch.tensor([start_of_text, start_of_text + 1])
+        return self._loaded().encode_text(tokens).float()
+
+    def free(self) -> None:
+        """Let go of the weights; the next use reads them again."""
+        self._model = None
+
+    def _loaded(self) -> Any:
+        if self._model is None:
+            self._model = _load(self.path, self._config, self.device, self.dtype)
+        return self._model
+
+
+def _open_clip() -> Any:
+    try:
+        import open_clip
+    except ImportError as error:
+        raise ImportError(
+            "the picture and text encoders need open_clip_torch, which is not installed: "
+            "run pip install 'comfyui-unianimate[clip]' or pip install open_clip_torch"
+        ) from error
+    return open_clip
+
+
+def _load(path: Path, config: Mapping[str, Any], device: torch.device, dtype: torch.dtype | None) -> nn.Module:
+    with torch.device("meta"):
+        model = _open_clip().CLIP(**config)
+    state_dict, _ = files.read(path)
+    _check(path.name, state_dict, {name: tensor.shape for name, tensor in model.state_dict().items()})
+    _stop_before_last_text_layer(model)
+    weights = {name: state_dict[name].to(device, dtype) for name in model.state_dict()}
+    model.load_state_dict(weights, assign=True)
+    # Not among the weights: no token sees those after it.
+    length = config["text_cfg"]["context_length"]
+    model.attn_mask = torch.full((length, length), float("-inf"), device=device, dtype=_dtype_of(model)).triu(1)
+    return model.requires_grad_(False).eval()
+
+
+def _stop_before_last_text_layer(model: Any) -> None:
+    """Make encode_text return every state before the last layer, after the final norm."""
+    model.transformer.resblocks = model.transformer.resblocks[:-1]
+    model.text_projection = None
+    model.text_pool_type = "none"
+
+
+def _dtype_of(model: nn.Module) -> torch.dtype:
+    return next(model.parameters()).dtype
+
+
+def _check(label: str, state_dict: Mapping[str, Tensor], expected: Mapping[str, torch.Size]) -> None:
+    difference = next(_differences(state_dict, expected), None)
+    if difference is None:
+        return
+    kind = identify(state_dict)
+    looks = f", it looks like {kind}" if kind else ""
+    raise CheckpointError(f"{label} is not OpenCLIP ViT-H/14{looks} ({difference}): choose {CLIP_SOURCE}")
+
+
+def _differences(state_dict: Mapping[str, Tensor], expected: Mapping[str, torch.Size]) -> Iterator[str]:
+    for name, shape in expected.items():
+        if name not in state_dict:
+            yield f"{name} is absent"
+        elif state_dict[name].shape != shape:
+            yield f"{name} has shape {list(state_dict[name].shape)}, not {list(shape)}"
+    yield from (f"{name} is one too many" for name in state_dict if name not in expected and name != "attn_mask")
