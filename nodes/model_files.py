@@ -48,9 +48,12 @@ def register_folders() -> None:
 
 
 def choices(file: PublishedFile) -> list[str]:
-    """The files to choose from, the published one first, even where it is absent: choosing it tells where to get it."""
+    """The files to choose from, or one line that says where they belong.
+
+    Absent ones are not among them: so the page itself shows what a workflow misses, with a link to it.
+    """
     found = {name for folder in file.folders for name in _list(folder)}
-    return [file.name, *sorted(found - {file.name})]
+    return sorted(found) or [f"no file in models/{file.folders[0]}"]
 
 
 def _list(folder: str) -> list[str]:
@@ -65,8 +68,8 @@ def find(name: str, file: PublishedFile) -> str | None:
 def missing(name: str, file: PublishedFile) -> str:
     """One sentence: which file is absent, how large it is, where it goes, where it is published."""
     folder = folder_paths.get_folder_paths(file.folders[0])[0]
-    if name == file.name:
-        return f"{name} ({file.size}) is not in {folder}: download it there from {file.source}"
+    if name == file.name or not any(_list(folder) for folder in file.folders):
+        return f"{file.name} ({file.size}) is not in {folder}: download it there from {file.source}"
     return f"{name} is not in {folder}: put it there, or choose {file.name} ({file.size}, from {file.source})"
 
 
