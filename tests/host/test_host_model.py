@@ -1,0 +1,190 @@
+"""The MODEL against the recorded results, through ComfyUI's own samplers, in one process with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import importlib.util
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from einops import rearrange
+from safetensors.torch import load_file, save_file
+
+from tests.host.made_up import DATA, tiny_checkpoint
+from tests.host.server import PACK
+from tests.parity.made_up import tensor
+
+pytestmark = pytest.mark.host
+
+LATENT_SCALE = 0.18215
+FRAMES, LONG = 5, 20
+
+
+@pytest.fixture(scope="module")
+def pack(comfyui_path):
+    """The pack's modules, imported as ComfyUI imports them."""
+    argv, sys.argv = sys.argv, ["comfyui"]
+    sys.path.insert(0, str(comfyui_path))
+    try:
+        cli = importlib.import_module("comfy.cli_args")
+        cli.args.cpu = True
+        spec = importlib.util.spec_from_file_location(
+            "unianimate_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)]
+        )
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules["unianimate_pack"] = module
+        spec.loader.exec_module(module)
+        names = ("host_model", "conditioning", "sampling", "pictures")
+        yield SimpleNamespace(**{name: importlib.import_module(f"unianimate_pack.nodes.{name}") for name in names})
+    finally:
+        sys.argv = argv
+
+
+@pytest.fixture(scope="module")
+def model(pack, tmp_path_factory):
+    path = tmp_path_factory.mktemp("models") / "tiny.safetensors"
+    save_file(tiny_checkpoint(), path, metadata={"unianimate": json.dumps({"head_dim": 16})})
+    return pack.host_model.load_model(str(path), torch.float32)
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    return {name: as_frames(clip) for name, clip in load_file(DATA / "sampling_tiny.safetensors").items()}
+
+
+def as_frames(clip):
+    return rearrange(clip, "1 c f h w -> f c h w")
+
+
+def made_up_clip(pack, prefix: str, frames: int, *, first_frame: bool = False):
+    """The inputs that the results were recorded with, as the nodes would hand them on."""
+
+    def pixels(name: str, count: int):
+        return as_frames(torch.sigmoid(tensor(prefix + name, (1, 3, count, 192, 128))))
+
+    inputs = pack.host_model.ClipInputs(
+        poses=pixels("pose", frames),
+        reference_pose=pixels("reference_pose", 1),
+        reference_latent=as_frames(tensor(prefix + "reference_latent", (1, 4, 1, 24, 16))),
+        image=tensor(prefix + "image_embeds", (1, 1, 64)),
+        first_frame=pixels("first_frame", 1) if first_frame else None,
+    )
+    return clip_of(pack, inputs, frames)
+
+
+def clip_of(pack, inputs, frames: int):
+    text = tensor("text_embeds", (1, 77, 64))
+    key = pack.host_model.CLIP_INPUTS
+    return pack.conditioning.Clip(inputs, [[text, {key: inputs}]], [[text, {}]], (frames, 24, 16))
+
+
+def sampled(pack, model, clip, prefix: str, steps: int = 10, ending: str = "upstream"):
+    frames = clip.latent_size[0]
+    start = as_frames(tensor(prefix + "noise", (1, 4, frames, 24, 16)))
+    latents = pack.sampling.sample(model, clip, start, 0, steps, 2.5, "euler", "ddim_uniform", ending)
+    return LATENT_SCALE * latents
+
+
+def relative(a, b) -> float:
+    return float((a - b).norm() / b.norm())
+
+
+@pytest.mark.parametrize(("name", "first_frame"), [("ddim10_cfg2.5", False), ("ddim10_cfg2.5_first_frame", True)])
+def test_euler_over_ddim_uniform_is_the_authors_ddim(pack, model, recorded, name, first_frame):
+    clip = made_up_clip(pack, "ddim.", FRAMES, first_frame=first_frame)
+    assert relative(sampled(pack, model, clip, "ddim."), recorded[name]) < 1e-4
+
+
+def windows(model, length: int, overlap: int):
+    from comfy import context_windows
+
+    windowed = model.clone()
+    handler = context_windows.IndexListContextHandler(
+        context_windows.get_matching_context_schedule("standard_static"),
+        context_windows.get_matching_fuse_method("flat"),
+        context_length=length,
+        context_overlap=overlap,
+    )
+    handler.causal_window_fix = False
+    windowed.model_options["context_handler"] = handler
+    return windowed
+
+
+def test_context_windows_are_the_authors_windows(pack, model, recorded):
+    clip = made_up_clip(pack, "long.", LONG)
+    latents = sampled(pack, windows(model, 8, 2), clip, "long.")
+    assert relative(latents, recorded["windows8_overlap2_ddim10_cfg2.5"]) < 1e-4
+
+
+def test_the_first_frame_belongs_to_the_window_of_frame_0(pack, model):
+    """Frames that no window shares with frame 0 do not change in the first step when a first frame is connected."""
+    clip = made_up_clip(pack, "long.", LONG)
+    first = torch.sigmoid(tensor("long.first_frame", (1, 3, 192, 128)))
+    guided = clip_of(pack, dataclasses.replace(clip.inputs, first_frame=first), LONG)
+    windowed = windows(model, 8, 2)
+    plain, changed = (sampled(pack, windowed, c, "long.", steps=1, ending="clean") for c in (clip, guided))
+    assert not torch.equal(plain[:8], changed[:8])
+    assert torch.equal(plain[8:], changed[8:])
+
+
+def test_pose_strength_zero_and_an_empty_range_leave_the_poses_out(pack, model):
+    clip = made_up_clip(pack, "ddim.", FRAMES)
+    pose_range = type(clip.inputs.pose_range)
+
+    def with_range(*values: float):
+        inputs = dataclasses.replace(clip.inputs, pose_range=pose_range(*values))
+        return sampled(pack, model, clip_of(pack, inputs, FRAMES), "ddim.", steps=2)
+
+    full, none, late = with_range(1.0, 0.0, 1.0), with_range(0.0, 0.0, 1.0), with_range(1.0, 1.0, 1.0)
+    assert torch.equal(none, late)
+    assert not torch.equal(none, full)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize(("height", "width"), [(48, 100), (100, 48), (64, 128), (333, 77)])
+def test_every_fit_gives_the_asked_size(pack, fit, height, width):
+    pictures = torch.rand(2, height, width, 3)
+    fitted = pack.pictures.fit_pictures(pictures, 128, 192, fit)
+    assert fitted.shape == (2, 3, 192, 128)
+    assert 0 <= fitted.min() <= fitted.max() <= 1
+
+
+def test_crop_keeps_the_middle_and_pad_keeps_everything(pack):
+    wide = torch.zeros(1, 64, 256, 3)
+    wide[:, :, :64] = 1  # white left quarter
+    assert pack.pictures.fit_pictures(wide, 64, 64, "crop").max() == 0
+    padded = pack.pictures.fit_pictures(wide, 256, 256, "pad")
+    assert padded[:, :, 96:160, :64].min() == 1
+    assert padded[:, :, :96].max() == 0
+
+
+@pytest.mark.parametrize(
+    ("pictures", "sentence"),
+    [
+        (torch.zeros(0, 8, 8, 3), "poses has 0 pictures: connect at least one"),
+        (torch.full((2, 8, 8, 3), float("nan")), "poses holds values that are not numbers"),
+        (torch.zeros(2, 8, 8, 2), "poses has shape (2, 8, 8, 2): connect an IMAGE"),
+        (torch.zeros(8, 8, 3), "poses has shape (8, 8, 3): connect an IMAGE"),
+    ],
+)
+def test_pictures_that_are_none_are_refused(pack, pictures, sentence):
+    with pytest.raises(ValueError, match="poses") as refused:
+        pack.pictures.check_pictures("poses", pictures)
+    assert sentence in str(refused.value)
+
+
+def test_half_precision_and_alpha_are_accepted(pack):
+    checked = pack.pictures.check_pictures("poses", torch.ones(2, 8, 8, 4, dtype=torch.float16))
+    assert checked.dtype == torch.float32
+    assert checked.shape == (2, 8, 8, 3)
+
+
+def test_a_model_that_is_not_uni_animate_is_refused(pack):
+    with pytest.raises(ValueError, match="connect the MODEL of Load UniAnimate"):
+        pack.conditioning.network_config(SimpleNamespace(model=torch.nn.Identity()))
