@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -50,7 +51,11 @@ class Server:
         command += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_NAME, "--disable-api-nodes"]
         command += ["--database-url", "sqlite:///:memory:", "--preview-method", "latent2rgb"]
         self.log_file = self.log_path.open("w")
-        self.process = subprocess.Popen(command, cwd=comfyui, stdout=self.log_file, stderr=subprocess.STDOUT)
+        # The tiny network gains nothing from more threads, which on a busy machine wait for each other.
+        environment = os.environ | {"OMP_NUM_THREADS": "1"}
+        self.process = subprocess.Popen(
+            command, cwd=comfyui, env=environment, stdout=self.log_file, stderr=subprocess.STDOUT
+        )
         self._wait_until_up()
 
     def _wait_until_up(self) -> None:

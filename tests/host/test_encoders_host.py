@@ -55,12 +55,13 @@ def picture():
 @pytest.fixture(scope="module")
 def from_comfyui(clip_file, picture, comfyui_path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    save_file({"picture": resize_for_clip(picture)}, folder / "picture.safetensors")
+    save_file({"picture": picture, "square": resize_for_clip(picture)}, folder / "picture.safetensors")
     script = Path(__file__).with_name("comfyui_encoders.py")
     command = [
         sys.executable,
         script,
         comfyui_path,
+        Path(__file__).parents[2],
         clip_file,
         folder / "picture.safetensors",
         folder / "result.safetensors",
@@ -70,8 +71,9 @@ def from_comfyui(clip_file, picture, comfyui_path, tmp_path_factory):
     return load_file(folder / "result.safetensors")
 
 
-def test_both_encoders_equal_comfyuis(clip_file, picture, from_comfyui):
-    """A workflow in ComfyUI and a run outside it must see the same person.
+@pytest.mark.parametrize("path", ["comfyui", "nodes"])
+def test_both_encoders_equal_comfyuis(clip_file, picture, from_comfyui, path):
+    """A workflow in ComfyUI and a run outside it must see the same person: by its own loaders, and by our nodes.
 
     Both compute in fp32 from the same half-precision weights and differ in the order of sums: by 4e-6 of the states'
     deviation where this was written, and ten times that is allowed.
@@ -79,5 +81,5 @@ def test_both_encoders_equal_comfyuis(clip_file, picture, from_comfyui):
     with ClipEncoder(clip_file, dtype=torch.float32) as encoder:
         image, text = encoder.image(picture), encoder.empty_text()
     assert text.shape == (1, 77, 1024)
-    for ours, theirs in ((image[:, 0], from_comfyui["image"]), (text, from_comfyui["text"])):
-        torch.testing.assert_close(ours, theirs.float(), atol=4e-5 * float(theirs.std()), rtol=0)
+    for ours, theirs in ((image[:, 0], from_comfyui[f"{path}_image"]), (text, from_comfyui[f"{path}_text"])):
+        torch.testing.assert_close(ours, theirs, atol=4e-5 * float(theirs.std()), rtol=0)

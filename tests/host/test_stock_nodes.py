@@ -60,6 +60,34 @@ def test_a_compiled_model_samples_as_the_plain_one(host, workflow):
     assert (compiled - plain).norm() / plain.norm() < 1e-3
 
 
+def test_sampler_custom_advanced_agrees_with_ksampler(host, workflow):
+    """The sampler that is put together from parts, on our conditioning."""
+    graph = workflow("unianimate_ksampler")
+    stock, _ = latent_of(host, graph, "KSampler")
+    sampler = graph.pop(node_of(graph, "KSampler"))["inputs"]
+    parts = {
+        "noise": ("RandomNoise", {"noise_seed": sampler["seed"]}),
+        "guider": (
+            "CFGGuider",
+            {key: sampler[key] for key in ("model", "positive", "negative", "cfg")},
+        ),
+        "sampler": ("KSamplerSelect", {"sampler_name": "euler"}),
+        "sigmas": (
+            "BasicScheduler",
+            {"model": sampler["model"], "scheduler": "ddim_uniform", "steps": sampler["steps"], "denoise": 1.0},
+        ),
+        "custom": (
+            "SamplerCustomAdvanced",
+            {"latent_image": sampler["latent_image"]}
+            | {part: [part, 0] for part in ("noise", "guider", "sampler", "sigmas")},
+        ),
+    }
+    graph |= {key: {"class_type": kind, "inputs": inputs} for key, (kind, inputs) in parts.items()}
+    graph[node_of(graph, "VAEDecode")]["inputs"]["samples"] = ["custom", 0]
+    latents, _ = latent_of(host, graph, "SamplerCustomAdvanced")
+    assert latents.equal(stock)
+
+
 def test_a_lora_changes_what_it_names(host, workflow):
     """Keys are those of the modules, as ComfyUI derives them from the model."""
     layer = "diffusion_model.down.0.stages.0.spatial.block.self_attention.qkv"
