@@ -82,20 +82,24 @@ def text() -> Tensor:
     return tensor("text_embeds", (1, 77, 64))
 
 
-def latents(name: str = "x", frames: int = 5) -> Tensor:
-    return tensor(name, (1, 4, frames, 24, 16))
+def latents(name: str = "x", frames: int = 5, height: int = 192, width: int = 128) -> Tensor:
+    """Noisy latents of a clip. height, width: of its pictures."""
+    return tensor(name, (1, 4, frames, height // 8, width // 8))
 
 
-def conditions(names: Iterable[str], prefix: str = "", frames: int = 5) -> dict[str, Tensor]:
-    """The named conditions of a clip of 128x192 (width x height)."""
+def conditions(
+    names: Iterable[str], prefix: str = "", frames: int = 5, height: int = 192, width: int = 128
+) -> dict[str, Tensor]:
+    """The named conditions of a clip, as keywords of UNet.forward."""
     made = {
-        "image": lambda: tensor(prefix + "image_embeds", (1, 1, 64)),
-        "pose": lambda: picture(prefix + "pose", (1, 3, frames, 192, 128)),
-        "reference_pose": lambda: picture(prefix + "reference_pose", (1, 3, 1, 192, 128)),
-        "reference_latent": lambda: tensor(prefix + "reference_latent", (1, 4, 1, 24, 16)),
-        "first_frame": lambda: picture(prefix + "first_frame", (1, 3, 1, 192, 128)),
+        "image": lambda name: tensor(name, (1, 1, 64)),
+        "pose": lambda name: picture(name, (1, 3, frames, height, width)),
+        "reference_pose": lambda name: picture(name, (1, 3, 1, height, width)),
+        "reference_latent": lambda name: tensor(name, (1, 4, 1, height // 8, width // 8)),
+        "first_frame": lambda name: picture(name, (1, 3, 1, height, width)),
     }
-    return {name: made[name]() for name in names}
+    drawn = {"image": "image_embeds"}
+    return {name: made[name](prefix + drawn.get(name, name)) for name in names}
 
 
 REFERENCE_AND_POSE = ("image", "pose", "reference_pose", "reference_latent")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -106,10 +107,11 @@ def metadata_of(config: ModelConfig) -> dict[str, str]:
     return {METADATA_KEY: json.dumps({"head_dim": config.head_dim})}
 
 
-def network_entries(config: ModelConfig) -> list[names.Entry]:
+@cache
+def network_entries(config: ModelConfig) -> tuple[names.Entry, ...]:
     """How each parameter of a network with this configuration is stored in a checkpoint."""
     unet = UNet(config, device="meta")
-    return names.entries(config, {name: tuple(p.shape) for name, p in unet.state_dict().items()})
+    return tuple(names.entries(config, {name: tuple(p.shape) for name, p in unet.state_dict().items()}))
 
 
 def _check(label: str, state_dict: Mapping[str, Tensor], config: ModelConfig) -> None:

@@ -1,0 +1,126 @@
+"""What every benchmark needs: a network of random weights, fair timing, and a report in a fixed form."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from unianimate_core.config import ModelConfig
+from unianimate_core.model import UNet
+
+RESULTS = Path(__file__).parent / "results"
+DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+THREAD_SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
+RELEASED = ModelConfig(
+    dim=320,
+    multipliers=(1, 2, 4, 4),
+    residual_blocks=2,
+    attention_levels=(True, True, True, False),
+    head_dim=64,
+    stem_width=512,
+    context_dim=1024,
+    image_tokens=4,
+)
+# A fifth of the width: 57 million parameters instead of 1.4 billion.
+TINY = ModelConfig(
+    dim=64,
+    multipliers=(1, 2, 4, 4),
+    residual_blocks=2,
+    attention_levels=(True, True, True, False),
+    head_dim=64,
+    stem_width=128,
+    context_dim=256,
+    image_tokens=4,
+)
+
+
+@torch.no_grad()
+def random_unet(config: ModelConfig, device: torch.device, dtype: torch.dtype, split_bytes: int | None = None) -> UNet:
+    """A network whose weights keep activations near unit variance. The same seed, so the same on each call."""
+    unet = UNet(config, device="meta", dtype=dtype, split_bytes=split_bytes).to_empty(device=device)
+    generator = torch.Generator(device).manual_seed(0)
+    for name, parameter in unet.named_parameters():
+        if parameter.ndim > 1:
+            parameter.normal_(0, parameter[0].numel() ** -0.5, generator=generator)
+        else:
+            parameter.fill_(float(name.endswith("weight")))
+    return unet.requires_grad_(False).eval()
+
+
+def seconds(work: Callable[[], object], device: torch.device) -> float:
+    """How long work takes, until the device has finished it."""
+    synchronise(device)
+    start = time.perf_counter()
+    work()
+    synchronise(device)
+    return time.perf_counter() - start
+
+
+def interleaved(
+    variants: Mapping[str, Callable[[], object]], rounds: int, device: torch.device
+) -> dict[str, list[float]]:
+    """Times of each variant, taken in turns, so that a change in the machine's load meets all of them alike."""
+    times: dict[str, list[float]] = {name: [] for name in variants}
+    for _ in range(rounds):
+        for name, work in variants.items():
+            times[name].append(seconds(work, device))
+    return times
+
+
+def synchronise(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def spread(times: Sequence[float]) -> str:
+    """Median, and between which times the others lay."""
+    return f"{statistics.median(times):.3g} ({min(times):.3g} to {max(times):.3g})"
+
+
+def hardware(device: torch.device) -> str:
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        return f"{properties.name}, {properties.total_memory / 1e9:.0f} GB"
+    return f"{_processor()}, {torch.get_num_threads()} threads"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def versions(device: torch.device) -> str:
+    gpu = f", CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}" if device.type == "cuda" else ""
+    return f"Python {platform.python_version()}, PyTorch {torch.__version__}{gpu}, {platform.system()}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def write(path: Path, title: str, device: torch.device, body: str) -> None:
+    """Print the report and keep it."""
+    environment = [f"{name}={os.environ[name]}" for name in THREAD_SETTINGS if name in os.environ]
+    command = " ".join([*environment, "python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    report = (
+        f"# {title}\n\n"
+        f"- Hardware: {hardware(device)}\n"
+        f"- Versions: {versions(device)}\n"
+        f"- Command: `{command}`\n"
+        f"- Weights: random, of the named configuration\n\n"
+        f"{body.strip()}\n"
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report)
+    print(report)
