@@ -111,11 +111,18 @@ def video_info(path: str | os.PathLike) -> VideoInfo:
         return VideoInfo(width, height, stream.average_rate or stream.guessed_rate, stream.frames)
 
 
-def read_frames(path: str | os.PathLike) -> Iterator[np.ndarray]:
-    """The frames of a video file, uint8 h w 3, RGB, turned as they are to be shown. Raises as video_info does."""
+def read_frames(path: str | os.PathLike, *, start: float = 0.0, duration: float = 0.0) -> Iterator[np.ndarray]:
+    """The frames of a video file, uint8 h w 3, RGB, turned as they are to be shown. Raises as video_info does.
+
+    start: seconds left out at the beginning; duration: seconds that are read, 0 for all.
+    """
     with _opened(path) as (container, stream):
         for frame in container.decode(stream):
-            yield _upright(frame)
+            since_start = (frame.time or 0.0) - float((stream.start_time or 0) * stream.time_base) - start
+            if duration and since_start >= duration:
+                return
+            if since_start >= 0:
+                yield _upright(frame)
 
 
 def _upright(frame: Any) -> np.ndarray:

@@ -1,0 +1,269 @@
+"""How fast a video becomes drawn poses, and how much memory that takes, against the authors' way in the same run.
+
+    python -m benchmarks.pose                                             # stand-in networks of the real cost
+    python -m benchmarks.pose --detector yolox_l.onnx --keypoints dw-ll_ucoco_384.onnx --device cuda
+
+The authors' way: every frame is read, then frame after frame goes through the detector, person after person through
+the key-point network, one at a time on all threads, and is drawn, one at a time. Here it uses this package's own
+resizing, decoding and drawing, so what is compared is the order of work alone; their Python is not slower in it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import onnxruntime
+from onnx import helper, numpy_helper
+
+from tests.core.pose.stand_ins import write_detector, write_keypoint_network
+from unianimate_core.pose import PoseDetector, choose_people, draw_pose, iter_drawn
+from unianimate_core.pose.keypoints import Pose
+from unianimate_core.pose.onnx_session import DETECTOR, KEYPOINT_NETWORK, Network
+from unianimate_core.pose.pipeline import cores, estimate, search
+from unianimate_core.pose.resize import resize_bilinear
+
+RESULTS = Path(__file__).parent / "results"
+HEIGHT, WIDTH = 768, 512  # of the drawn poses
+TOWER_STAGES = (64, 128, 256, 512, 1024)
+"""Channels of the stand-ins' convolutions, each stage at half the resolution of the one before."""
+DETECTOR_CONVOLUTIONS = (3, 4, 6, 5, 2)
+"""Convolutions 3x3 a stage: 155 GFLOP for 640x640, as YOLOX-L."""
+KEYPOINT_CONVOLUTIONS = (0, 3, 4, 2, 1)
+"""20 GFLOP for 384x288, as RTMPose-L with 133 points."""
+
+STAND_IN_NOTE = (
+    "A stand-in is a small network with known answers beside plain convolutions of the same cost in all (155 and "
+    "20 GFLOP); the released networks mix other layers, so their frames a second differ and their ratio may"
+)
+
+
+def main() -> None:
+    arguments = _arguments()
+    if arguments.memory_of:
+        print(_peak_memory(arguments))
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        report = _report(arguments, Path(folder))
+    path = RESULTS / f"pose_{arguments.device}.md"
+    path.write_text(report)
+    print(report)
+
+
+def _report(arguments: argparse.Namespace, folder: Path) -> str:
+    video = write_video(folder / "dance.mp4", arguments.frames)
+    files = (arguments.detector, arguments.keypoints)
+    real = None not in files
+    if not real:
+        files = costly_stand_ins(folder)
+    ways = _ways(video, files, arguments.device)
+    for way in ways.values():
+        way(4)  # warm-up
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(arguments.rounds):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way(arguments.frames)
+            times[name].append(time.perf_counter() - start)
+    authors = next(iter(times.values()))
+    rows = []
+    for name, seconds in times.items():
+        rates = [arguments.frames / second for second in seconds]
+        ratios = [theirs / ours for theirs, ours in zip(authors, seconds, strict=True)]
+        rows.append(f"| {name} | {_spread(rates)} | {_spread(ratios)} |")
+    memory = [f"| {count} | {_memory_of(count)} |" for count in arguments.memory_frames]
+    weights = "the released files" if real else "stand-ins with the released networks' shapes and cost, random weights"
+    return "\n".join(
+        [
+            "# From video to drawn poses",
+            "",
+            f"- Hardware: {_hardware(arguments.device)}; load of the machine before: {_load()}",
+            f"- Versions: Python {platform.python_version()}, onnxruntime {onnxruntime.__version__}, "
+            f"OpenCV {cv2.__version__}, {platform.system()}",
+            f"- Command: `python -m benchmarks.pose {' '.join(sys.argv[1:])}`".rstrip(" `") + "`",
+            f"- Networks: {weights}",
+            f"- Video: {arguments.frames} frames of 1280x720 with one person, decoded by OpenCV; drawn at "
+            f"{WIDTH}x{HEIGHT}; medians (and extremes) of {arguments.rounds} rounds, the ways taken in turns",
+            *([] if real else [f"- {STAND_IN_NOTE}"]),
+            "",
+            "| way | frames a second | times the authors' in the same round |",
+            "|---|---|---|",
+            *rows,
+            "",
+            "Searching every 4th frame finds the same people and follows their boxes on straight lines in between; "
+            "all other rows give the authors' key points in every frame.",
+            "",
+            "Memory, each count in a process of its own, with stand-ins that cost nothing (what is held does not "
+            "depend on their cost):",
+            "",
+            "| frames | peak memory |",
+            "|---|---|",
+            *memory,
+            "",
+        ]
+    )
+
+
+def _spread(values: list[float]) -> str:
+    return f"{statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})"
+
+
+def _ways(video: Path, files: tuple[Path, Path], device: str) -> dict[str, Callable[[int], int]]:
+    """Name -> work on so many frames of the video, the authors' way first."""
+    all_threads = Network(files[0], DETECTOR, device), Network(files[1], KEYPOINT_NETWORK, device)
+    detector = PoseDetector(*files, device=device)
+    return {
+        "the authors': one by one": lambda count: authors_way(*all_threads, read_video(video, count)),
+        "ours, every frame searched": lambda count: our_way(detector, read_video(video, count), 1),
+        "ours, every 4th frame searched": lambda count: our_way(detector, read_video(video, count), 4),
+    }
+
+
+def authors_way(detector: Network, keypoint_network: Network, frames: Iterator[np.ndarray]) -> int:
+    """Returns the number of pictures drawn."""
+    people = []
+    for frame in list(frames):
+        found = [estimate(keypoint_network, [(frame, box)]) for box in search(detector, [frame])[0].boxes]
+        points, scores = found[0]
+        people.append(Pose.from_wholebody(points[0], scores[0], frame.shape[1], frame.shape[0]))
+    return len([resize_bilinear(draw_pose(pose, 768, 512), HEIGHT, WIDTH) for pose in people])
+
+
+def our_way(detector: PoseDetector, frames: Iterator[np.ndarray], detect_every: int) -> int:
+    """Returns the number of pictures drawn."""
+    poses = choose_people(list(detector.iter_poses(frames, detect_every=detect_every)))
+    return sum(1 for _ in iter_drawn(poses, HEIGHT, WIDTH))
+
+
+def costly_stand_ins(folder: Path) -> tuple[Path, Path]:
+    """Networks with known answers that cost what the released ones cost."""
+    people = [(320, 180, 150, 300, 0.9)]
+    detector = write_detector(folder / "plain_detector.onnx", people)
+    keypoints = write_keypoint_network(folder / "plain_keypoints.onnx")
+    return (
+        with_tower(detector, folder / "detector.onnx", "output", DETECTOR_CONVOLUTIONS),
+        with_tower(keypoints, folder / "keypoints.onnx", "simcc_x", KEYPOINT_CONVOLUTIONS),
+    )
+
+
+def with_tower(source: Path, path: Path, output: str, convolutions: tuple[int, ...]) -> Path:
+    """The network with a tower of convolutions beside it, whose mean, times zero, is added to an output."""
+    model = onnx.load(str(source))
+    graph = model.graph
+    rng = np.random.default_rng(0)
+    value, channels = graph.input[0].name, 3
+    for stage, (width, count) in enumerate(zip(TOWER_STAGES, convolutions, strict=True)):
+        for number in range(count + 1):
+            kernel = 2 if number == 0 else 3  # the first one of a stage only halves the resolution
+            name = f"tower.{stage}.{number}"
+            weight = rng.standard_normal((width, channels, kernel, kernel), np.float32) * (2 / channels) ** 0.5 / kernel
+            graph.initializer.append(numpy_helper.from_array(weight, name))
+            strides, pads = ([2, 2], [0] * 4) if number == 0 else ([1, 1], [1] * 4)
+            graph.node.extend(
+                [
+                    helper.make_node("Conv", [value, name], [f"{name}.sum"], strides=strides, pads=pads),
+                    helper.make_node("Sigmoid", [f"{name}.sum"], [f"{name}.gate"]),
+                    helper.make_node("Mul", [f"{name}.sum", f"{name}.gate"], [f"{name}.out"]),
+                ]
+            )
+            value, channels = f"{name}.out", width
+    next(node for node in graph.node if output in node.output).output[0] = "answer"
+    graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
+    graph.node.extend(
+        [
+            helper.make_node("ReduceMean", [value], ["mean"], keepdims=0),
+            helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
+            helper.make_node("Add", ["answer", "zero"], [output]),
+        ]
+    )
+    onnx.save(model, str(path))
+    return path
+
+
+def write_video(path: Path, frames: int) -> Path:
+    """Coarse noise that drifts, 1280x720: enough for a codec to have work and a picture to change."""
+    noise = np.random.default_rng(0).integers(0, 256, (24, 44, 3), np.uint8)
+    scene = cv2.resize(noise, (1280 + 64, 720), interpolation=cv2.INTER_CUBIC)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (1280, 720))
+    for frame in range(frames):
+        left = int(32 + 31 * np.sin(frame / 20))
+        writer.write(np.ascontiguousarray(scene[:, left : left + 1280]))
+    writer.release()
+    return path
+
+
+def read_video(path: Path, count: int) -> Iterator[np.ndarray]:
+    capture = cv2.VideoCapture(str(path))
+    try:
+        for _ in range(count):
+            there, frame = capture.read()
+            if not there:
+                return
+            yield frame
+    finally:
+        capture.release()
+
+
+def _memory_of(frames: int) -> str:
+    command = [sys.executable, "-m", "benchmarks.pose", "--memory-of", str(frames)]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def _peak_memory(arguments: argparse.Namespace) -> str:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        video = write_video(folder / "dance.mp4", 100)
+        detector = PoseDetector(
+            write_detector(folder / "detector.onnx"), write_keypoint_network(folder / "keypoints.onnx"), "cpu"
+        )
+        again = itertools.chain.from_iterable(read_video(video, 100) for _ in itertools.count())
+        poses = choose_people(list(detector.iter_poses(itertools.islice(again, arguments.memory_of))))
+        drawn = sum(1 for _ in iter_drawn(poses, HEIGHT, WIDTH))
+        assert drawn == arguments.memory_of
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return "not measured on this system"
+    peak = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+    return f"{int(peak.split()[1]) / 1024:.0f} MB"
+
+
+def _load() -> str:
+    """Processes that want the processor; the ratio says little where others do."""
+    return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
+
+
+def _hardware(device: str) -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {cores()} cores; networks on {device}"
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--detector", type=Path, help="yolox_l.onnx; left out, a stand-in of its cost")
+    parser.add_argument("--keypoints", type=Path, help="dw-ll_ucoco_384.onnx; left out, a stand-in of its cost")
+    parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "directml", "coreml"])
+    parser.add_argument("--frames", type=int, default=16, help="frames of the video")
+    parser.add_argument("--rounds", type=int, default=5, help="how often each way is timed")
+    parser.add_argument("--memory-frames", type=int, nargs="*", default=[100, 500, 2000])
+    parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
