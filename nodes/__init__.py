@@ -4,7 +4,9 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import model_files
 from .conditioning import UniAnimateConditioning
+from .keypoint_files import LoadPoseKeypoints, SavePoseKeypoints
 from .loading import ConvertUniAnimate, LoadUniAnimate
+from .pose import DWPoseExtract, PoseAlign
 from .sampling import UniAnimateSample
 
 
@@ -13,4 +15,13 @@ class UniAnimateExtension(ComfyExtension):
         model_files.register_folders()
 
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
-        return [LoadUniAnimate, ConvertUniAnimate, UniAnimateConditioning, UniAnimateSample]
+        return [
+            LoadUniAnimate,
+            ConvertUniAnimate,
+            DWPoseExtract,
+            PoseAlign,
+            LoadPoseKeypoints,
+            SavePoseKeypoints,
+            UniAnimateConditioning,
+            UniAnimateSample,
+        ]

@@ -30,6 +30,10 @@ CLIP = PublishedFile(
     ("clip_vision", "text_encoders"),
     "https://huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K (MIT)",
 )
+DETECTOR = PublishedFile("yolox_l.onnx", "217 MB", ("dwpose",), "https://huggingface.co/yzd-v/DWPose (Apache-2.0)")
+KEYPOINT_NETWORK = PublishedFile(
+    "dw-ll_ucoco_384.onnx", "134 MB", ("dwpose",), "https://huggingface.co/yzd-v/DWPose (Apache-2.0)"
+)
 
 _FOLDERS = {
     "unianimate": {".safetensors", ".pth", ".pt", ".bin"},
