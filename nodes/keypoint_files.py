@@ -43,7 +43,10 @@ class LoadPoseKeypoints(io.ComfyNode):
 
     @classmethod
     def execute(cls, file: str) -> io.NodeOutput:
-        return io.NodeOutput(read_keypoints(folder_paths.get_annotated_filepath(file)))
+        frames = read_keypoints(folder_paths.get_annotated_filepath(file))
+        if not frames:
+            raise ValueError(f"{file} holds 0 frames of key points: choose a file with at least one")
+        return io.NodeOutput(frames)
 
 
 class SavePoseKeypoints(io.ComfyNode):

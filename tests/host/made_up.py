@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
+from tests.core.pose.stand_ins import write_detector, write_keypoint_network
 from tests.parity.made_up import tensor, weights
 
 DATA = Path(__file__).resolve().parents[1] / "data"
@@ -28,11 +29,13 @@ def tiny_checkpoint() -> dict[str, torch.Tensor]:
 def write_files(comfyui: Path, base: Path) -> None:
     """Everything that the workflows need, at the names that `fit_workflow` gives."""
     models, inputs = base / "models", base / "input"
-    for folder in (models / "unianimate", models / "vae", models / "loras", inputs):
+    for folder in (models / "unianimate", models / "vae", models / "loras", models / "dwpose", inputs):
         folder.mkdir(parents=True)
     save_file(
         tiny_checkpoint(), models / "unianimate" / CHECKPOINT, metadata={"unianimate": json.dumps({"head_dim": 16})}
     )
+    write_detector(models / "dwpose" / "yolox_l.onnx")
+    write_keypoint_network(models / "dwpose" / "dw-ll_ucoco_384.onnx")
     save_file(small_vae(comfyui), models / "vae" / VAE)
     write_picture(inputs / REFERENCE, picture("reference", 1)[0])
     write_picture(inputs / REFERENCE_POSE, picture("reference_pose", 1)[0])
@@ -89,6 +92,8 @@ def fit_workflow(graph: dict) -> dict:
             inputs["vae_name"] = VAE
         elif node["class_type"] == "LoadImage" and inputs["image"] == "pose.png":
             inputs["image"] = REFERENCE_POSE
+        elif node["class_type"] == "LoadVideo":
+            inputs["file"] = POSES
         if "width" in inputs:
             inputs |= {"width": WIDTH, "height": HEIGHT}
         if "steps" in inputs:

@@ -57,7 +57,7 @@ def test_links_join_outputs_and_inputs_of_one_type(host, name):
         assert given["link"] == link
         description = known[nodes[target]["type"]]
         assert known[nodes[source]["type"]]["output"][output] == kind
-        assert described_inputs(description)[given["name"]][0] == kind
+        assert kind in described_inputs(description)[given["name"]][0].split(",")
     for node in graph["nodes"]:
         assert node["type"] in known or node["type"] in PAGE_ONLY
 
@@ -81,6 +81,6 @@ def test_the_page_and_the_api_run_the_same_graph(host, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_models_of_a_workflow_have_their_published_address(name):
     models = [model for node in ui_file(name)["nodes"] for model in node["properties"].get("models", [])]
-    assert {model["directory"] for model in models} == {"unianimate", "clip_vision", "vae"}
+    assert {model["directory"] for model in models} - {"dwpose"} == {"unianimate", "clip_vision", "vae"}
     assert all(model["url"].startswith("https://huggingface.co/") for model in models)
     assert all(model["url"].endswith(model["name"]) for model in models)

@@ -37,7 +37,12 @@ def latent_of(host, graph: dict, sampler: str):
 
 
 @pytest.mark.parametrize(
-    ("name", "sampler"), [("unianimate_clip", "UniAnimateSample"), ("unianimate_ksampler", "KSampler")]
+    ("name", "sampler"),
+    [
+        ("unianimate_clip", "UniAnimateSample"),
+        ("unianimate_ksampler", "KSampler"),
+        ("unianimate_from_video", "UniAnimateSample"),
+    ],
 )
 def test_a_video_workflow_makes_a_video_of_the_size_and_length_of_its_poses(host, workflow, name, sampler):
     graph, saver = with_latent(workflow(name), sampler)
