@@ -2,156 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Literal
 
-import comfy.model_management
-import comfy.utils
-import numpy as np
-import torch
 from comfy_api.latest import io
 from torch import Tensor
 
 from ..unianimate_core.pose import (
-    GapReport,
     Pose,
     align_poses,
     choose_frames,
     choose_people,
-    draw_poses,
-    fill_gaps,
     frames_of_people,
     people_by_frame,
-    smooth_poses,
 )
-from ..unianimate_core.video import read_frames, video_info
 from . import model_files, pictures
 from .detector import detector_inputs, open_detector
 from .messages import say
 from .model_files import DETECTOR, KEYPOINT_NETWORK
+from .pose_options import clean, drawing_inputs, drawn, person_inputs, told
+from .pose_source import bgr_of_pictures, frames_of_source, watched
 
+Choice = Literal["tracked", "score", "largest", "centre"]
 PoseKeypoints = io.Custom("POSE_KEYPOINT")
-UNKNOWN_FPS = 30.0
-TRAINED_AREA = 512 * 768
-
-
-def person_inputs(fill: str) -> list[io.Input]:
-    """Which person, and how holes and jitter are dealt with."""
-    return [
-        io.Combo.Input(
-            "person",
-            options=["tracked", "largest", "centre", "score"],
-            default="tracked",
-            tooltip="Of several people: one followed over the frames, or each frame's largest, most central, surest.",
-        ),
-        io.Combo.Input(
-            "gaps",
-            options=["interpolate", "repeat", "empty"],
-            default=fill,
-            tooltip="Where nobody or only parts are seen: moved straight between (if short), the last pose, nothing.",
-        ),
-        io.Int.Input(
-            "longest_gap", default=12, min=1, max=1000, tooltip="In frames: longer gaps are not interpolated."
-        ),
-        io.Float.Input(
-            "smoothing",
-            default=0.0,
-            min=0.0,
-            max=1.0,
-            step=0.05,
-            tooltip="Against jitter. 0 leaves key points as found; try 0.3.",
-        ),
-    ]
-
-
-def drawing_inputs() -> list[io.Input]:
-    """How poses are drawn. The defaults are what the network was trained on."""
-    return [
-        io.Boolean.Input("hands", default=True, tooltip="Draw hands."),
-        io.Boolean.Input("feet", default=True, tooltip="Draw toes."),
-        io.Boolean.Input("head", default=True, tooltip="Draw nose, eyes and ears."),
-        io.Boolean.Input("face", default=False, tooltip="Draw face points. UniAnimate was trained without them."),
-        io.Int.Input(
-            "stick_width", default=4, min=1, max=64, tooltip="Half the thickness of a bone at 512x768, in pixels."
-        ),
-        io.Combo.Input(
-            "canvas",
-            options=["trained", "own"],
-            default="trained",
-            tooltip="trained: drawn at 512x768, then scaled. own: at the picture's size, with strokes in proportion.",
-        ),
-    ]
-
-
-def clean(people: Sequence[Sequence[Pose]], options: dict[str, Any], aspect: float, fps: float):
-    """One person's poses out of everybody's, filled and smoothed, and what was done: (poses, GapReport)."""
-    poses = choose_people(people, options["person"], aspect=aspect)
-    poses, report = fill_gaps(poses, options["gaps"], longest=options["longest_gap"])
-    return smooth_poses(poses, options["smoothing"], fps=fps), report
-
-
-def drawn(poses: Sequence[Pose], width: int, height: int, options: dict[str, Any]) -> Tensor:
-    """Poses as IMAGE, on the canvas given. With canvas "trained", at its shape but the trained area."""
-    if options["canvas"] == "trained":
-        scale = (TRAINED_AREA / (width * height)) ** 0.5
-        width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    names = ("hands", "feet", "head", "face", "stick_width", "canvas")
-    frames = draw_poses(poses, height, width, **{name: options[name] for name in names})
-    return torch.from_numpy(frames).float().div_(255)
-
-
-def frames_of_source(source: Any) -> tuple[Iterable[np.ndarray], int, int, int, float]:
-    """(frames, count, width, height, fps) of an IMAGE or a VIDEO; frames are uint8 BGR, as the networks take them.
-
-    A video's file is read as the frames are asked for. Raises ValueError where there is nothing to read.
-    """
-    if isinstance(source, Tensor):
-        checked = pictures.check_pictures("source", source)
-        return bgr_of_pictures(checked), len(checked), checked.shape[2], checked.shape[1], UNKNOWN_FPS
-    file = source.get_stream_source()
-    if isinstance(file, str):
-        info = video_info(file)
-        start, duration = trim_window(source)
-        frames = (frame[..., ::-1] for frame in read_frames(file, start=start, duration=duration))
-        return frames, source.get_frame_count(), info.width, info.height, float(info.fps)
-    components = source.get_components()
-    checked = pictures.check_pictures("source", components.images)
-    return bgr_of_pictures(checked), len(checked), checked.shape[2], checked.shape[1], float(components.frame_rate)
-
-
-def bgr_of_pictures(checked: Tensor) -> Iterator[np.ndarray]:
-    for picture in checked:
-        yield picture.flip(-1).mul(255).round().byte().cpu().numpy()
-
-
-def trim_window(video: Any) -> tuple[float, float]:
-    """Seconds left out at a video's beginning, and seconds kept (0: all). ComfyUI 0.18 keeps both to itself."""
-    if hasattr(video, "get_active_trim_window"):
-        return video.get_active_trim_window()
-    name = type(video).__name__
-    start = getattr(video, f"_{name}__start_time", 0.0)
-    if start < 0:
-        start = max(0.0, float(video_info(video.get_stream_source()).frames) / float(video.get_frame_rate()) + start)
-    return float(start), float(getattr(video, f"_{name}__duration", 0.0))
-
-
-def watched(frames: Iterable[np.ndarray], total: int) -> Iterator[np.ndarray]:
-    """The frames, with a progress bar, and an end where the user interrupts."""
-    bar = comfy.utils.ProgressBar(max(1, total))
-    for frame in frames:
-        comfy.model_management.throw_exception_if_processing_interrupted()
-        yield np.ascontiguousarray(frame)
-        bar.update(1)
-
-
-def told(report: GapReport, count: int) -> str:
-    """What was done to a clip, in a few lines: a summary, then the doubtful frames."""
-    absent, interpolated, repeated = (int(kind.sum()) for kind in (report.absent, report.interpolated, report.repeated))
-    lines = [
-        f"{count} frames: nobody seen in {absent}, points interpolated in {interpolated}, pose repeated in {repeated}"
-    ]
-    lines += [f"frame {number}: doubt {report.doubt[number]:.2f}" for number in np.flatnonzero(report.doubt > 0.5)]
-    return "\n".join(lines)
 
 
 class DWPoseExtract(io.ComfyNode):
@@ -168,13 +40,13 @@ class DWPoseExtract(io.ComfyNode):
                     "source", [io.Image, io.Video], tooltip="Pictures, or a video, which is read frame by frame."
                 ),
                 *detector_inputs(),
-                *person_inputs(fill="interpolate"),
+                *person_inputs(),
                 io.Int.Input(
                     "detect_every",
-                    default=1,
+                    default=2,
                     min=1,
                     max=60,
-                    tooltip="Search for people in every n-th frame, follow them between. 1 is exact, 4 much faster.",
+                    tooltip="Search for people in every n-th frame, follow them between. 1 as the authors, 4 faster.",
                 ),
                 *drawing_inputs(),
             ],
@@ -237,7 +109,7 @@ class PoseAlign(io.ComfyNode):
                     default="robust",
                     tooltip="robust: lengths from all believable frames. first: from frame 0, as the authors.",
                 ),
-                *person_inputs(fill="interpolate"),
+                *person_inputs(),
                 io.Float.Input(
                     "source_fps", default=30.0, min=0.01, max=1000.0, step=0.01, tooltip="Of the driving video."
                 ),
@@ -306,7 +178,7 @@ class PoseAlign(io.ComfyNode):
 
 
 def reference_pose(
-    reference: Tensor | list, person: str, detector: str, keypoint_network: str, device: str
+    reference: Tensor | list, person: Choice, detector: str, keypoint_network: str, device: str
 ) -> tuple[Pose, tuple[int, int]]:
     """The pose of the reference's person and the size of its canvas, from a picture or from key points.
 

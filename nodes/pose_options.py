@@ -1,0 +1,90 @@
+"""What the pose nodes share: which person, how holes and jitter are dealt with, and how poses are drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..unianimate_core.pose import GapReport, Pose, choose_people, draw_poses, fill_gaps, smooth_poses
+
+TRAINED_AREA = 512 * 768
+
+
+def person_inputs() -> list[io.Input]:
+    """Which person, and how holes and jitter are dealt with."""
+    return [
+        io.Combo.Input(
+            "person",
+            options=["tracked", "largest", "centre", "score"],
+            default="tracked",
+            tooltip="Of several people: one followed over the frames, or each frame's largest, most central, surest.",
+        ),
+        io.Combo.Input(
+            "gaps",
+            options=["interpolate", "repeat", "empty"],
+            default="interpolate",
+            tooltip="Where nobody or only parts are seen: moved straight between (if short), the last pose, nothing.",
+        ),
+        io.Int.Input(
+            "longest_gap", default=12, min=1, max=1000, tooltip="In frames: longer gaps are not interpolated."
+        ),
+        io.Float.Input(
+            "smoothing",
+            default=0.0,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="Against jitter. 0 leaves key points as found; try 0.3.",
+        ),
+    ]
+
+
+def drawing_inputs() -> list[io.Input]:
+    """How poses are drawn. The defaults are what the network was trained on."""
+    return [
+        io.Boolean.Input("hands", default=True, tooltip="Draw hands."),
+        io.Boolean.Input("feet", default=True, tooltip="Draw toes."),
+        io.Boolean.Input("head", default=True, tooltip="Draw nose, eyes and ears."),
+        io.Boolean.Input("face", default=False, tooltip="Draw face points. UniAnimate was trained without them."),
+        io.Int.Input(
+            "stick_width", default=4, min=1, max=64, tooltip="Half the thickness of a bone at 512x768, in pixels."
+        ),
+        io.Combo.Input(
+            "canvas",
+            options=["trained", "own"],
+            default="trained",
+            tooltip="trained: drawn at 512x768, then scaled. own: at the picture's size, with strokes in proportion.",
+        ),
+    ]
+
+
+def clean(people: Sequence[Sequence[Pose]], options: dict[str, Any], aspect: float, fps: float):
+    """One person's poses out of everybody's, filled and smoothed, and what was done: (poses, GapReport)."""
+    poses = choose_people(people, options["person"], aspect=aspect)
+    poses, report = fill_gaps(poses, options["gaps"], longest=options["longest_gap"])
+    return smooth_poses(poses, options["smoothing"], fps=fps), report
+
+
+def drawn(poses: Sequence[Pose], width: int, height: int, options: dict[str, Any]) -> Tensor:
+    """Poses as IMAGE, on the canvas given. With canvas "trained", at its shape but the trained area."""
+    if options["canvas"] == "trained":
+        scale = (TRAINED_AREA / (width * height)) ** 0.5
+        width, height = max(1, round(width * scale)), max(1, round(height * scale))
+    names = ("hands", "feet", "head", "face", "stick_width", "canvas")
+    frames = draw_poses(poses, height, width, **{name: options[name] for name in names})
+    return torch.from_numpy(frames).float().div_(255)
+
+
+def told(report: GapReport, count: int) -> str:
+    """What was done to a clip, in a few lines: a summary, then the doubtful frames."""
+    absent, interpolated, repeated = (int(kind.sum()) for kind in (report.absent, report.interpolated, report.repeated))
+    lines = [
+        f"{count} frames: nobody seen in {absent}, points interpolated in {interpolated}, pose repeated in {repeated}"
+    ]
+    lines += [f"frame {number}: doubt {report.doubt[number]:.2f}" for number in np.flatnonzero(report.doubt > 0.5)]
+    return "\n".join(lines)
