@@ -1,0 +1,103 @@
+"""Draws how alignment deals with the cases that break a plain ratio of lengths: docs/alignment.png.
+
+python -m benchmarks.alignment
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from unianimate_core.demo_figure import ASPECT, SKELETON, skeleton, standing, walking
+from unianimate_core.pose import Pose, align_poses, draw_pose
+from unianimate_core.pose import keypoints as points
+
+HEIGHT, WIDTH, GAP, LABEL = 300, 200, 6, 26
+COLUMNS = ("reference", "driving, frame 0", "driving, later", "authors' rule", "robust: frame 0", "robust: later")
+LEGS = (points.RIGHT_KNEE, points.RIGHT_ANKLE, points.LEFT_KNEE, points.LEFT_ANKLE, 18, 19)
+
+
+def with_lengths(joints: np.ndarray, factors: Mapping[int, float], size: float = 1.0) -> np.ndarray:
+    """A figure with some bones longer or shorter (by the joint at their end), and all of it larger or smaller."""
+    joints = joints * (ASPECT, 1)
+    changed = joints.copy()
+    for joint, parent, _, _ in SKELETON:
+        changed[joint] = changed[parent] + size * factors.get(joint, 1.0) * (joints[joint] - joints[parent])
+    changed[:, 1] += 0.94 - changed[:, 1].max()  # stand on the same floor
+    return changed / (ASPECT, 1)
+
+
+def child(joints: np.ndarray) -> np.ndarray:
+    """Half the size, a large head, short legs."""
+    short = dict.fromkeys((9, 10, 12, 13), 0.75)
+    return with_lengths(joints, {0: 1.6, 14: 1.6, 15: 1.6, 16: 1.6, 17: 1.6} | short, 0.55)
+
+
+def from_the_side(joints: np.ndarray) -> np.ndarray:
+    """Turned by 80 degrees: almost no width of shoulders and hips is left."""
+    turned = joints.copy()
+    middle = joints[points.NECK, 0]
+    turned[:, 0] = middle + 0.17 * (joints[:, 0] - middle)
+    return turned
+
+
+def seated(joints: np.ndarray) -> np.ndarray:
+    """Thighs towards us: drawn a third as long."""
+    return with_lengths(joints, {9: 0.35, 12: 0.35})
+
+
+def without(joints: np.ndarray, unseen) -> Pose:
+    pose = skeleton(joints)
+    body, score = pose.body.copy(), pose.body_score.copy()
+    body[list(unseen)], score[list(unseen)] = points.UNSEEN, 0
+    return Pose(body, pose.hands, pose.face, score, pose.hand_score, pose.face_score)
+
+
+def cases() -> dict[str, tuple[Pose, list[Pose]]]:
+    walk = [walking(frame / 12) for frame in range(12)]
+    turning = [from_the_side(walk[0]), *walk[1:]]
+    return {
+        "an adult drives a child": (skeleton(child(standing())), [skeleton(joints) for joints in walk]),
+        "frame 0 from the side": (skeleton(standing()), [skeleton(joints) for joints in turning]),
+        "a seated reference": (skeleton(seated(standing())), [skeleton(joints) for joints in walk]),
+        "legs unseen in frame 0": (
+            skeleton(standing()),
+            [without(walk[0], LEGS), *(skeleton(joints) for joints in walk[1:])],
+        ),
+        "one arm unseen in the reference": (
+            without(standing(), (points.LEFT_ELBOW, points.LEFT_WRIST)),
+            [skeleton(with_lengths(joints, {}, 0.7)) for joints in walk],
+        ),
+    }
+
+
+def row(title: str, reference: Pose, driving: list[Pose]) -> np.ndarray:
+    authors = align_poses(reference, driving, scale_from="first")
+    size = (WIDTH, HEIGHT)
+    robust = align_poses(reference, driving, reference_size=size, driving_size=size)
+    shown = (reference, driving[0], driving[4], authors[4], robust[0], robust[4])
+    panels = [np.pad(draw_pose(pose, HEIGHT, WIDTH), ((0, 0), (0, GAP), (0, 0)), constant_values=90) for pose in shown]
+    strip = np.pad(np.concatenate(panels, axis=1), ((LABEL, 0), (0, 0), (0, 0)), constant_values=30)
+    return label(strip, title, 8, 18)
+
+
+def label(picture: np.ndarray, text: str, x: int, y: int) -> np.ndarray:
+    return cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+
+
+def main() -> None:
+    rows = [row(title, *case) for title, case in cases().items()]
+    head = np.full((LABEL, rows[0].shape[1], 3), 70, np.uint8)
+    for column, text in enumerate(COLUMNS):
+        label(head, text, 8 + column * (WIDTH + GAP), 18)
+    target = Path("docs/alignment.png")
+    target.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(target), np.concatenate([head, *rows])[..., ::-1])
+    print(f"wrote {target}")
+
+
+if __name__ == "__main__":
+    main()
