@@ -17,20 +17,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from unianimate_core.config import ModelConfig
+from benchmarks.report import RELEASED
 from unianimate_core.model import UNet
 from unianimate_core.model.backend import Backend
-
-RELEASED = ModelConfig(
-    dim=320,
-    multipliers=(1, 2, 4, 4),
-    residual_blocks=2,
-    attention_levels=(True, True, True, False),
-    head_dim=64,
-    stem_width=512,
-    context_dim=1024,
-    image_tokens=4,
-)
 
 
 class LiveMemory(TorchDispatchMode):

@@ -44,7 +44,7 @@ class NoiseSchedule:
         return ((root - last) * first / (first - last)) ** 2
 
     def add_noise(self, x0: Tensor, noise: Tensor, t: int | Tensor) -> Tensor:
-        """x_t for clean latents: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) noise. t: an integer, or one for each of b."""
+        """x_t for clean latents: sqrt(alpha_bar) x0 + sqrt(1 - alpha_bar) noise. t: one integer, or one each of b."""
         alpha_bar = self._at(t, x0)
         return alpha_bar.sqrt().to(x0.dtype) * x0 + (1 - alpha_bar).sqrt().to(x0.dtype) * noise
 

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 
 from ..config import NORM_GROUPS
 
+# CUDA kernels for attention put batch x heads in a grid dimension of 16 bits.
+MAX_SEQUENCES = 65535
+
 Attention = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 

@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import LATENT_CHANNELS, POSE_FEATURES, REFERENCE_FEATURES, ModelConfig
-from .backend import Backend
+from .backend import MAX_SEQUENCES, Backend
 
 HIDDEN = 32
 
@@ -72,7 +72,7 @@ class FrameMixer(nn.Module):
         """x: b c f h w."""
         sequences = rearrange(x, "b c f h w -> (b h w) f c")
         row = 3 * self.HEADS * sequences[0].numel() * x.element_size()
-        mixed = self.backend.in_pieces(self._mix, sequences, row)
+        mixed = self.backend.in_pieces(self._mix, sequences, row, most=MAX_SEQUENCES // self.HEADS)
         return rearrange(mixed, "(b h w) f c -> b c f h w", h=x.shape[3], w=x.shape[4])
 
     def _mix(self, x: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ class TemporalConv(nn.Module):
     """Four convolutions over three neighbouring frames each, zeros beyond the clip's ends; plus the input.
 
     Frames stand beside each other as the rows of one tall picture: a (3, 1) convolution of it is a (3, 1, 1)
-    convolution of the clip, its normalisation spans all frames, and in channels-last memory nothing is copied.
+    convolution of the clip, and its normalisation spans all frames. In channels-last memory this is a mere view.
     """
 
     def __init__(self, channels: int, backend: Backend):

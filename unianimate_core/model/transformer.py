@@ -6,10 +6,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .backend import Backend
-
-# CUDA kernels for attention put batch x heads in a grid dimension of 16 bits.
-MAX_SEQUENCES = 65535
+from .backend import MAX_SEQUENCES, Backend
 
 
 class SelfAttention(nn.Module):
