@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.host.server import PACK
+from tests.host.server import PACK, PACK_NAME
 
 pytestmark = pytest.mark.host
 
@@ -84,3 +84,18 @@ def test_models_of_a_workflow_have_their_published_address(name):
     assert {model["directory"] for model in models} - {"dwpose"} == {"unianimate", "clip_vision", "vae"}
     assert all(model["url"].startswith("https://huggingface.co/") for model in models)
     assert all(model["url"].endswith(model["name"]) for model in models)
+
+
+def test_every_node_has_help_and_every_translation_a_node(host):
+    ours = {name for name, node in host.get("/object_info").items() if node["python_module"].endswith(PACK_NAME)}
+    assert ours == {path.stem for path in (PACK / "web" / "docs").glob("*.md")}
+    for path in (PACK / "locales").glob("*/nodeDefs.json"):
+        assert set(json.loads(path.read_text(encoding="utf-8"))) <= ours
+
+
+def test_every_input_tells_what_it_is(host):
+    """Sockets and widgets alike have a tooltip."""
+    for name, node in host.get("/object_info").items():
+        if node["python_module"].endswith(PACK_NAME):
+            silent = [key for key, value in described_inputs(node).items() if not value[1].get("tooltip")]
+            assert not silent, f"{name} says nothing of {silent}"
