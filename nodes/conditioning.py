@@ -136,7 +136,9 @@ def network_config(model) -> ModelConfig:
 
 def check_vae(vae) -> None:
     """Raises ValueError where the VAE is not one of Stable Diffusion 1.x or 2.x."""
-    channels = getattr(vae, "latent_channels", None)
+    if vae is None:
+        raise ValueError("vae is empty: the node before gave none, load a VAE of Stable Diffusion 1.x or 2.x")
+    channels = vae.latent_channels
     if channels != LATENT_CHANNELS or vae.latent_dim != 2:
         raise ValueError(
             f"vae makes latents of {channels} channels in {vae.latent_dim} dimensions, UniAnimate takes 4 in 2: load "

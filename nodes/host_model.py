@@ -24,6 +24,7 @@ from torch import Tensor
 from ..unianimate_core.checkpoint import read_checkpoint, to_checkpoint, to_modules
 from ..unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR
 from ..unianimate_core.config import ModelConfig
+from ..unianimate_core.content_hash import weights_hash
 from ..unianimate_core.model import Conditions, UNet
 from ..unianimate_core.model.conditions import PoseRange
 
@@ -88,6 +89,8 @@ class HostUNet(UNet):
         """x: (b T) 4 h w; the conditions are repeated to its length by ComfyUI, so each clip takes its first."""
         if control is not None:
             raise ValueError("a ControlNet is connected to the conditioning: UniAnimate is guided by poses, remove it")
+        check_rows(x, pose)
+        tell_unused_patches(transformer_options)
         clips = len(transformer_options.get("cond_or_uncond", [0]))
         frames = len(x) // clips
 
@@ -108,6 +111,30 @@ class HostUNet(UNet):
         return rearrange(self.denoise(clip, timesteps[::frames], conditions), "b c t h w -> (b t) c h w")
 
 
+def check_rows(x: Tensor, pose: Tensor | None) -> None:
+    """Raises ValueError where the latents are not one row a frame, as they are at all of this pack's nodes."""
+    if x.ndim != 4:
+        raise ValueError(f"the latent has {x.ndim} dimensions: use that of UniAnimateConditioning, one latent a frame")
+    if pose is not None and len(pose) != len(x):
+        raise ValueError(f"{len(pose)} poses meet {len(x)} frames: set dim to 0 in Context Windows (Manual)")
+    if pose is not None and pose.shape[-2:] != x.shape[-2:]:
+        raise ValueError("the conditioning is cut to an area of the picture: UniAnimate conditions whole pictures only")
+
+
+_told: set[str] = set()
+
+
+def tell_unused_patches(transformer_options: dict) -> None:
+    """Say, once a kind, that patches which look for Stable Diffusion's blocks find none here."""
+    kinds = {*transformer_options.get("patches", {}), *transformer_options.get("patches_replace", {})} - _told
+    if kinds:
+        _told.update(kinds)
+        logging.warning(
+            f"UniAnimate: patches of {', '.join(sorted(kinds))} are for other networks and change nothing here; "
+            "remove the node that sets them"
+        )
+
+
 def check_text(text: Tensor | None, config: ModelConfig) -> Tensor:
     """Text states as they are. Raises ValueError where they come from another text encoder than the network's."""
     width = None if text is None else text.shape[-1]
@@ -120,6 +147,8 @@ def check_text(text: Tensor | None, config: ModelConfig) -> Tensor:
 
 
 class UniAnimate(comfy.model_base.BaseModel):
+    weights_hash = ""  # of the checkpoint; what patches change is not in it
+
     def __init__(self, model_config, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.V_PREDICTION, device=device, unet_model=HostUNet)
 
@@ -175,6 +204,10 @@ def _as_frames(features: Tensor) -> Tensor:
 
 def check_clip(inputs: ClipInputs, noise: Tensor) -> None:
     """Raises ValueError where the conditioning was made for another clip than the latents."""
+    if noise.ndim != 4:
+        raise ValueError(
+            f"the latent has {noise.ndim} dimensions: use that of UniAnimateConditioning, one latent a frame"
+        )
     frames, _, height, width = noise.shape
     if len(inputs.poses) != frames:
         raise ValueError(
@@ -251,6 +284,7 @@ def load_model(path: str, dtype: torch.dtype | None = None):
         logging.info(f"UniAnimate: weights are kept in {dtype}, {load_device} computes in {computed}")
 
     model = config.get_model(state_dict, device=offload_device)
+    model.weights_hash = weights_hash(state_dict)
     patcher = comfy.model_patcher.CoreModelPatcher(model, load_device=load_device, offload_device=offload_device)
     model.load_model_weights(state_dict, "", assign=patcher.is_dynamic())
     return patcher

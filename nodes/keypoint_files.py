@@ -59,7 +59,9 @@ class SavePoseKeypoints(io.ComfyNode):
             description="Writes key points, feet included, to a JSON file in the output folder, to edit or use again.",
             search_aliases=["openpose json", "unianimate"],
             inputs=[
-                PoseKeypoints.Input("keypoints", tooltip="From DWPose Extract, Pose Align, SDPose or another pre-processor."),
+                PoseKeypoints.Input(
+                    "keypoints", tooltip="From DWPose Extract, Pose Align, SDPose or another pre-processor."
+                ),
                 io.String.Input(
                     "filename_prefix", default="poses/UniAnimate", tooltip="Folder and beginning of the file's name."
                 ),

@@ -58,15 +58,14 @@ class LoadUniAnimate(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, checkpoint: str, clip: str) -> bool | str:
-        for name, file in ((checkpoint, CHECKPOINT), (clip, CLIP)):
-            if name != NO_CLIP and model_files.find(name, file) is None:
-                return model_files.missing(name, file)
-        return True
+    def validate_inputs(cls, checkpoint: str | None = None, clip: str | None = None) -> bool | str:
+        chosen = [(checkpoint, CHECKPOINT), (None if clip == NO_CLIP else clip, CLIP)]
+        return model_files.all_there(*chosen)
 
     @classmethod
-    def fingerprint_inputs(cls, checkpoint: str, clip: str, precision: str):
-        found = (model_files.find(checkpoint, CHECKPOINT), model_files.find(clip, CLIP))
+    def fingerprint_inputs(cls, checkpoint: str | None, clip: str | None, precision: str):
+        chosen = ((checkpoint, CHECKPOINT), (clip, CLIP))
+        found = (model_files.find(name, file) for name, file in chosen if name is not None)
         return [(path, os.path.getmtime(path)) for path in found if path] + [precision]
 
     @classmethod
@@ -80,9 +79,10 @@ def load_clip(path: str):
     """(CLIP, CLIP_VISION) of one OpenCLIP file, read once. Raises CheckpointError where it is not one."""
     state_dict, _ = files.read(path)
     if "visual.transformer.resblocks.0.attn.in_proj_weight" not in state_dict or "ln_final.weight" not in state_dict:
-        kind = identify(state_dict) or "something else"
+        kind = identify(state_dict)
+        looks = f"looks like {kind}, not" if kind else "is not"
         raise CheckpointError(
-            f"{os.path.basename(path)} looks like {kind}, not OpenCLIP with text and picture: "
+            f"{os.path.basename(path)} {looks} OpenCLIP with text and picture: "
             f"choose {CLIP.name} ({CLIP.size}), from {CLIP.source}"
         )
     picture = {name: tensor for name, tensor in state_dict.items() if name.startswith("visual.")}
@@ -123,10 +123,8 @@ class ConvertUniAnimate(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, checkpoint: str) -> bool | str:
-        if model_files.find(checkpoint, CHECKPOINT) is None:
-            return model_files.missing(checkpoint, CHECKPOINT)
-        return True
+    def validate_inputs(cls, checkpoint: str | None = None) -> bool | str:
+        return model_files.all_there((checkpoint, CHECKPOINT))
 
     @classmethod
     def execute(cls, checkpoint: str, precision: str) -> io.NodeOutput:

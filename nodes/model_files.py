@@ -77,6 +77,12 @@ def missing(name: str, file: PublishedFile) -> str:
     return f"{name} is not in {folder}: put it there, or choose {file.name} ({file.size}, from {file.source})"
 
 
+def all_there(*chosen: tuple[str | None, PublishedFile]) -> bool | str:
+    """True, or what is missing of the chosen files, for a node's validation; a name that comes by a link is None."""
+    sentences = [missing(name, file) for name, file in chosen if name is not None and find(name, file) is None]
+    return "; ".join(sentences) or True
+
+
 def path_of(name: str, file: PublishedFile) -> str:
     """The path of a chosen file. Raises FileNotFoundError, saying where to get it."""
     path = find(name, file)

@@ -27,10 +27,15 @@ def check_pictures(name: str, pictures: Tensor, *, single: bool = False) -> Tens
 
     Raises ValueError where there are none, several instead of one, other channels, or values that are no colours.
     """
+    if pictures is None:
+        raise ValueError(f"{name} is empty: the node before gave no picture")
     if pictures.ndim != 4 or pictures.shape[-1] not in (1, 3, 4):
         raise ValueError(f"{name} has shape {tuple(pictures.shape)}: connect an IMAGE (pictures, height, width, RGB)")
-    if len(pictures) == 0 or 0 in pictures.shape:
-        raise ValueError(f"{name} has {len(pictures)} pictures: connect at least one")
+    if 0 in pictures.shape:
+        count, height, width, _ = pictures.shape
+        raise ValueError(
+            f"{name} has {count} pictures of {width}x{height}: connect at least one, of at least one pixel"
+        )
     if single and len(pictures) != 1:
         raise ValueError(f"{name} has {len(pictures)} pictures: connect one (ImageFromBatch picks it)")
     pictures = pictures[..., :3].float().expand(-1, -1, -1, 3)

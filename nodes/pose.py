@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import Literal
 
+import torch
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -13,6 +15,8 @@ from ..unianimate_core.pose import (
     choose_frames,
     choose_people,
     frames_of_people,
+    frames_outside,
+    onto_canvas,
     people_by_frame,
 )
 from . import model_files, pictures
@@ -48,11 +52,18 @@ class DWPoseExtract(io.ComfyNode):
                     max=60,
                     tooltip="Search for people in every n-th frame, follow them between. 1 as the authors, 4 faster.",
                 ),
+                io.Int.Input("start", default=0, min=0, max=1000000, tooltip="Frames left out at the beginning."),
+                io.Int.Input("count", default=0, min=0, max=1000000, tooltip="At most so many frames; 0 takes all."),
+                io.Boolean.Input(
+                    "draw",
+                    default=True,
+                    tooltip="Draw every pose. Off saves memory in long videos: only the first is drawn.",
+                ),
                 *drawing_inputs(),
             ],
             outputs=[
                 PoseKeypoints.Output(display_name="keypoints", tooltip="One person a frame, for PoseAlign or a file."),
-                io.Image.Output(display_name="poses", tooltip="Drawn on the source's own canvas."),
+                io.Image.Output(display_name="poses", tooltip="Of the shape of the source."),
                 io.Float.Output(display_name="fps", tooltip="The video's frames a second; 30 for pictures."),
                 io.String.Output(display_name="report", tooltip="What was missing, and which frames are in doubt."),
             ],
@@ -60,25 +71,39 @@ class DWPoseExtract(io.ComfyNode):
         )
 
     @classmethod
-    def validate_inputs(cls, detector: str, keypoint_network: str) -> bool | str:
-        for name, file in ((detector, DETECTOR), (keypoint_network, KEYPOINT_NETWORK)):
-            if model_files.find(name, file) is None:
-                return model_files.missing(name, file)
-        return True
+    def validate_inputs(cls, detector: str | None = None, keypoint_network: str | None = None) -> bool | str:
+        return model_files.all_there((detector, DETECTOR), (keypoint_network, KEYPOINT_NETWORK))
 
     @classmethod
-    def execute(cls, source, detector, keypoint_network, device, detect_every, **options) -> io.NodeOutput:
-        frames, count, width, height, fps = frames_of_source(source)
+    def execute(
+        cls, source, detector, keypoint_network, device, detect_every, start, count, draw, **options
+    ) -> io.NodeOutput:
+        frames, total, width, height, fps = frames_of_source(source)
         networks = open_detector(detector, keypoint_network, device)
-        say(cls.hidden.unique_id, f"DWPose runs on {networks.device}", level="info")
-        people = list(networks.iter_poses(watched(frames, count), detect_every=detect_every))
+        tell_device(cls.hidden.unique_id, networks.device)
+        wanted = islice(frames, start, start + count if count else None)
+        people = list(networks.iter_poses(watched(wanted, count or total - start), detect_every=detect_every))
+        if not people:
+            raise ValueError(f"source has no frames from frame {start} on: choose another part of it")
         if not any(people):
             raise ValueError(
                 f"nobody was found in the {len(people)} frames of source ({width}x{height}): use one with a person"
             )
         poses, report = clean(people, options, width / height, fps)
         keypoints = frames_of_people([[pose] for pose in poses], width, height)
-        return io.NodeOutput(keypoints, drawn(poses, width, height, options), fps, told(report, len(poses)))
+        pictures_of_poses = drawn(poses if draw else poses[:1], width, height, options)
+        return io.NodeOutput(keypoints, pictures_of_poses, fps, told(report, len(poses)))
+
+
+def tell_device(node_id: str | None, device: str) -> None:
+    """Say where the networks run, and how they could run faster."""
+    if "cpu" in device and torch.cuda.is_available():
+        say(
+            node_id,
+            "DWPose runs on the CPU, which is slow: install onnxruntime-gpu in place of onnxruntime (see the log)",
+        )
+    else:
+        say(node_id, f"DWPose runs on {device}", level="info")
 
 
 class PoseAlign(io.ComfyNode):
@@ -128,16 +153,19 @@ class PoseAlign(io.ComfyNode):
                 *detector_inputs(),
             ],
             outputs=[
-                io.Image.Output(display_name="poses", tooltip="The aligned poses on the reference's canvas."),
+                io.Image.Output(display_name="poses", tooltip="The aligned poses, of the shape of the reference."),
                 io.Image.Output(display_name="reference_pose", tooltip="The reference's own pose."),
                 PoseKeypoints.Output(display_name="keypoints", tooltip="The aligned key points."),
                 io.Float.Output(display_name="fps", tooltip="At which the chosen frames show the motion's own speed."),
+                io.String.Output(
+                    display_name="report", tooltip="What was missing, and which frames leave the picture."
+                ),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def validate_inputs(cls, detector: str, keypoint_network: str) -> bool | str:
+    def validate_inputs(cls, detector: str | None = None, keypoint_network: str | None = None) -> bool | str:
         return True  # needed only for a picture; then their absence is told when the node runs
 
     @classmethod
@@ -157,24 +185,35 @@ class PoseAlign(io.ComfyNode):
         device,
         **options,
     ) -> io.NodeOutput:
-        if not driving:
-            raise ValueError("driving has 0 frames: connect key points of at least one")
-        driving_size = (driving[0]["canvas_width"], driving[0]["canvas_height"])
-        poses, _ = clean(people_by_frame(driving), options, driving_size[0] / driving_size[1], source_fps)
-        numbers, fps = choose_frames(
+        poses, driving_size, report = driving_poses(driving, options, source_fps)
+        frames, fps = choose_frames(
             len(poses), source_fps, start=start, target_fps=target_fps, interval=interval, count=count
         )
+        poses = [poses[frame] for frame in frames]
         target, size = reference_pose(reference, options["person"], detector, keypoint_network, device)
-        aligned = align_poses(
-            target,
-            [poses[number] for number in numbers],
-            mode,
-            scale_from=scale_from,
-            reference_size=size,
-            driving_size=driving_size,
-        )
+        if mode == "none":
+            aligned = onto_canvas(poses, driving_size, size)
+        else:
+            aligned = align_poses(
+                target, poses, mode, scale_from=scale_from, reference_size=size, driving_size=driving_size
+            )
+        if outside := frames_outside(aligned):
+            report += f"\n{len(outside)} of {len(aligned)} frames leave the picture, first frame {outside[0]}"
+            say(cls.hidden.unique_id, report.splitlines()[-1])
         keypoints = frames_of_people([[pose] for pose in aligned], *size)
-        return io.NodeOutput(drawn(aligned, *size, options), drawn([target], *size, options), keypoints, fps)
+        return io.NodeOutput(drawn(aligned, *size, options), drawn([target], *size, options), keypoints, fps, report)
+
+
+def driving_poses(driving: list, options: dict, fps: float) -> tuple[list[Pose], tuple[int, int], str]:
+    """One person's poses, their canvas, and what was done. Raises ValueError for what is no clip of anybody."""
+    people = people_by_frame(driving)
+    if not people:
+        raise ValueError("driving has 0 frames: connect key points of at least one")
+    if not any(people):
+        raise ValueError(f"driving shows nobody in its {len(people)} frames: use key points of a person")
+    size = (driving[0]["canvas_width"], driving[0]["canvas_height"])
+    poses, report = clean(people, options, size[0] / size[1], fps)
+    return poses, size, told(report, len(poses))
 
 
 def reference_pose(
@@ -190,9 +229,10 @@ def reference_pose(
         people = open_detector(detector, keypoint_network, device).require_people(frame)
         size = (picture.shape[2], picture.shape[1])
     else:
-        if len(reference) != 1:
-            raise ValueError(f"reference has {len(reference)} frames of key points: connect those of one picture")
-        (people,) = people_by_frame(reference)
+        frames = people_by_frame(reference)
+        if len(frames) != 1:
+            raise ValueError(f"reference has {len(frames)} frames of key points: connect those of one picture")
+        (people,) = frames
         size = (reference[0]["canvas_width"], reference[0]["canvas_height"])
         if not people:
             raise ValueError(f"reference shows nobody on its canvas of {size[0]}x{size[1]}: use a picture of a person")

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import comfy.model_management
+import comfy.utils
 import numpy as np
 import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..unianimate_core.pose import GapReport, Pose, choose_people, draw_poses, fill_gaps, smooth_poses
+from ..unianimate_core.pose import GapReport, Pose, choose_people, fill_gaps, iter_drawn, smooth_poses
 
 TRAINED_AREA = 512 * 768
 
@@ -76,8 +78,14 @@ def drawn(poses: Sequence[Pose], width: int, height: int, options: dict[str, Any
         scale = (TRAINED_AREA / (width * height)) ** 0.5
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
     names = ("hands", "feet", "head", "face", "stick_width", "canvas")
-    frames = draw_poses(poses, height, width, **{name: options[name] for name in names})
-    return torch.from_numpy(frames).float().div_(255)
+    frames = iter_drawn(poses, height, width, **{name: options[name] for name in names})
+    pictures = torch.empty(len(poses), height, width, 3)
+    bar = comfy.utils.ProgressBar(len(poses))
+    for picture, frame in zip(pictures, frames, strict=True):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        torch.div(torch.from_numpy(frame), 255, out=picture)
+        bar.update(1)
+    return pictures
 
 
 def told(report: GapReport, count: int) -> str:

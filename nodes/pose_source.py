@@ -17,7 +17,7 @@ UNKNOWN_FPS = 30.0
 
 
 def frames_of_source(source: Any) -> tuple[Iterable[np.ndarray], int, int, int, float]:
-    """(frames, count, width, height, fps) of an IMAGE or a VIDEO; frames are uint8 BGR, as the networks take them.
+    """(frames, about how many, width, height, fps) of an IMAGE or a VIDEO; uint8 BGR, as the networks take them.
 
     A video's file is read as the frames are asked for. Raises ValueError where there is nothing to read.
     """
@@ -29,7 +29,9 @@ def frames_of_source(source: Any) -> tuple[Iterable[np.ndarray], int, int, int, 
         info = video_info(file)
         start, duration = trim_window(source)
         frames = (frame[..., ::-1] for frame in read_frames(file, start=start, duration=duration))
-        return frames, source.get_frame_count(), info.width, info.height, float(info.fps)
+        count = max(0, info.frames - round(start * info.fps))
+        count = min(count, round(duration * info.fps)) if duration else count
+        return frames, count, info.width, info.height, float(info.fps)
     components = source.get_components()
     checked = pictures.check_pictures("source", components.images)
     return bgr_of_pictures(checked), len(checked), checked.shape[2], checked.shape[1], float(components.frame_rate)

@@ -12,9 +12,13 @@ from einops import rearrange
 from torch import Tensor
 
 from ..unianimate_core.config import LATENT_CHANNELS
-from ..unianimate_core.diffusion import noise_prior, starting_noise
+from ..unianimate_core.diffusion import TIMESTEPS, ddim_timesteps, noise_prior, starting_noise
 from ..unianimate_core.model.conditions import PoseRange
 from .conditioning import Clip, guidance_inputs, pose_inputs, prepare_clip
+from .messages import say
+
+# A run that begins below this timestep is not given enough noise to make something new.
+NOISY = 900
 
 
 class UniAnimateSample(io.ComfyNode):
@@ -50,20 +54,21 @@ class UniAnimateSample(io.ComfyNode):
     ) -> io.NodeOutput:
         pose_range = PoseRange(pose_strength, pose_start, pose_end)
         clip = prepare_clip(model, **pictures, pose_range=pose_range, node_id=cls.hidden.unique_id)
+        tell_late_start(cls.hidden.unique_id, model, scheduler, steps, noise_prior)
         start = starting_latents(clip, seed, noise_prior, offset_noise)
         samples = sample(model, clip, start, seed, steps, guidance, sampler, scheduler, ending)
         return io.NodeOutput({"samples": samples})
 
 
-def sampling_inputs() -> list[io.Input]:
-    """How a clip is denoised. The defaults are the authors'."""
+def sampling_inputs(prior: int = 949, seed_control: bool | io.ControlAfterGenerate = True) -> list[io.Input]:
+    """How a clip is denoised. The defaults are the authors'; prior: that of the noise prior."""
     return [
         io.Int.Input(
             "seed",
             default=0,
             min=0,
             max=2**64 - 1,
-            control_after_generate=True,
+            control_after_generate=seed_control,
             tooltip="The same seed gives the same video, on any device.",
         ),
         io.Int.Input(
@@ -87,11 +92,11 @@ def sampling_inputs() -> list[io.Input]:
             "scheduler",
             options=comfy.samplers.SCHEDULER_NAMES,
             default="ddim_uniform",
-            tooltip="ddim_uniform is the authors', and takes 31 steps for 30.",
+            tooltip="ddim_uniform is the authors', with 31 steps for 30. Below 10 steps take sgm_uniform.",
         ),
         io.Int.Input(
             "noise_prior",
-            default=949,
+            default=prior,
             min=0,
             max=999,
             tooltip="Starts from the reference picture, diffused to this timestep, which keeps background and colours. "
@@ -114,6 +119,32 @@ def sampling_inputs() -> list[io.Input]:
     ]
 
 
+def tell_late_start(node_id: str | None, model, scheduler: str, steps: int, prior: int) -> None:
+    """Say so where so few steps are taken that the run begins far below the noise it is given."""
+    model_sampling = model.get_model_object("model_sampling")
+    first = run_sigmas(model_sampling, scheduler, steps, "clean")[0]
+    timestep, expected = int(model_sampling.timestep(first)), prior or NOISY
+    if timestep < min(expected, NOISY):
+        say(node_id, f"{scheduler} with {steps} steps begins at timestep {timestep} of 999: noise will stay, take more")
+
+
+def run_sigmas(model_sampling, scheduler: str, steps: int, ending: str) -> Tensor:
+    """The noise levels of a run, from noisy to clean, the last being where it ends.
+
+    ddim_uniform takes the authors' timesteps at any number of steps; ComfyUI's own differ from these at some numbers,
+    such as 27. ending "upstream": the level of timestep 0, once, since some samplers divide by the step's size.
+    """
+    levels = model_sampling.sigmas
+    if scheduler == "ddim_uniform" and len(levels) == TIMESTEPS:
+        sigmas = torch.cat([levels[ddim_timesteps(steps)].cpu(), torch.zeros(1)])
+    else:
+        sigmas = comfy.samplers.calculate_sigmas(model_sampling, scheduler, steps).cpu()
+    if ending == "upstream":
+        above = sigmas[:-1][sigmas[:-1] > 1.001 * levels[0].cpu()]
+        sigmas = torch.cat([above, levels[:1].cpu()])
+    return sigmas
+
+
 def starting_latents(clip: Clip, seed: int, prior: int, offset: float) -> Tensor:
     """Where the run starts, at unit variance. prior: timestep of the noise prior, 0 for none. Result: f 4 h w."""
     frames, height, width = clip.latent_size
@@ -134,15 +165,15 @@ def sample(
     sampler: str,
     scheduler: str,
     ending: str,
+    callback=None,
 ) -> Tensor:
     """Denoise from start (f 4 h w, unit variance) with a sampler of ComfyUI; result f 4 h w, unscaled VAE latents.
 
+    callback: called after each step, as ComfyUI's samplers do; None shows a progress bar for this run alone.
     k-diffusion's latents are larger than those of the network by sqrt(1 + sigma^2), at the start as at the end.
     """
     model_sampling = model.get_model_object("model_sampling")
-    sigmas = comfy.samplers.calculate_sigmas(model_sampling, scheduler, steps)
-    if ending == "upstream":
-        sigmas[-1] = model_sampling.sigmas[0]
+    sigmas = run_sigmas(model_sampling, scheduler, steps, ending)
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(clip.positive, clip.negative)
     guider.set_cfg(guidance)
@@ -153,14 +184,14 @@ def sample(
         torch.zeros_like(start),
         comfy.samplers.sampler_object(sampler),
         sigmas,
-        callback=latent_preview.prepare_callback(model, len(sigmas) - 1),
+        callback=callback or latent_preview.prepare_callback(model, len(sigmas) - 1),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
         seed=seed,
     )
     samples = (samples.float() / (1 + sigmas[-1] ** 2) ** 0.5).to(comfy.model_management.intermediate_device())
     if not torch.isfinite(samples).all():
         raise ValueError(
-            "the result holds values that are not numbers: set precision to bf16 or fp32 in Load UniAnimate, "
-            "or guidance lower"
+            f"the result holds values that are not numbers (computed in {model.model.get_dtype_inference()}, sampler "
+            f"{sampler}, scheduler {scheduler}): try precision bf16 or fp32, or euler with ddim_uniform"
         )
     return samples

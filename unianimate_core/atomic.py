@@ -30,7 +30,12 @@ def replacing(destination: str | os.PathLike, expected_bytes: int = 0) -> Iterat
     try:
         yield Path(name)
         os.chmod(name, 0o644)
-        os.replace(name, destination)
+        try:
+            os.replace(name, destination)
+        except PermissionError as error:
+            raise PermissionError(
+                f"{destination} is in use or may not be replaced: close what uses it, or choose another name"
+            ) from error
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise

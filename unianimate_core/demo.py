@@ -24,7 +24,7 @@ from .demo_figure import draw_character, skeleton, standing, walking
 from .diffusion import ddim_sample, guided, noise_prior, starting_noise
 from .model import UNet
 from .pose import draw_poses
-from .video import video_writer
+from .video import check_destination, video_writer
 
 TINY = ModelConfig(
     dim=32,
@@ -44,6 +44,7 @@ CAPTION_HEIGHT = 32
 
 def run_demo(destination: str | os.PathLike, steps: int = 30) -> None:
     """Write reference, driving pose and result side by side. Raises as ddim_timesteps and video_writer do."""
+    check_destination(destination)
     started = time.perf_counter()
     unet = random_unet(TINY, SEED)
     size = sum(parameter.numel() for parameter in unet.parameters())

@@ -79,15 +79,24 @@ class VideoWriter:
         return stream
 
 
+def check_destination(destination: str | os.PathLike) -> Path:
+    """The path of a video to be written. Raises ValueError for other formats, OSError where nothing can be written."""
+    destination = Path(destination)
+    if destination.suffix.lower() not in _FORMATS:
+        raise ValueError(f"destination is {destination.name}: give a name that ends in {', '.join(_FORMATS)}")
+    folder = destination.parent
+    if folder.exists() and not (folder.is_dir() and os.access(folder, os.W_OK)):
+        raise OSError(f"nothing can be written in {folder}: choose another folder")
+    return destination
+
+
 @contextmanager
 def video_writer(destination: str | os.PathLike, fps: Fraction | float, *, crf: int = 18) -> Iterator[VideoWriter]:
     """A writer of H.264 in .mp4, .mov or .mkv; the file is there when the block ends, and only if it ends well.
 
     fps: frames a second; crf: 0 (without loss) to 51, 18 looks like the original.
     """
-    destination = Path(destination)
-    if destination.suffix.lower() not in _FORMATS:
-        raise ValueError(f"destination is {destination.name}: give a name that ends in {', '.join(_FORMATS)}")
+    destination = check_destination(destination)
     rate = Fraction(fps).limit_denominator(_LARGEST_DENOMINATOR)
     if rate <= 0:
         raise ValueError(f"fps is {fps}: give more than 0")

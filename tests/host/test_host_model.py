@@ -17,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tests.host.made_up import DATA, tiny_checkpoint
 from tests.host.server import PACK
 from tests.parity.made_up import tensor
+from unianimate_core.diffusion import ddim_timesteps
 
 pytestmark = pytest.mark.host
 
@@ -101,6 +102,28 @@ def test_euler_over_ddim_uniform_is_the_authors_ddim(pack, model, recorded, name
     assert relative(sampled(pack, model, clip, "ddim."), recorded[name]) < 1e-4
 
 
+def test_ddim_uniform_is_the_authors_timesteps_at_any_number_of_steps(pack, model):
+    """ComfyUI's own scheduler of that name starts and ends elsewhere at some numbers, such as 27."""
+    levels = model.get_model_object("model_sampling").sigmas
+    for steps in range(1, 1001):
+        sigmas = pack.sampling.run_sigmas(model.get_model_object("model_sampling"), "ddim_uniform", steps, "clean")
+        assert sigmas[-1] == 0
+        assert torch.equal(sigmas[:-1], levels[ddim_timesteps(steps)])
+
+
+@pytest.mark.parametrize("ending", ["clean", "upstream"])
+@pytest.mark.parametrize("steps", [1, 2, 3, 8, 30])
+def test_no_step_of_any_scheduler_stands_still(pack, model, ending, steps):
+    """Several samplers divide by the difference of two levels."""
+    from comfy.samplers import SCHEDULER_NAMES
+
+    for scheduler in SCHEDULER_NAMES:
+        sigmas = pack.sampling.run_sigmas(model.get_model_object("model_sampling"), scheduler, steps, ending)
+        if ending == "upstream":
+            assert sigmas[-1] == model.get_model_object("model_sampling").sigmas[0]
+            assert (sigmas.diff() < 0).all(), scheduler
+
+
 def windows(model, length: int, overlap: int):
     from comfy import context_windows
 
@@ -167,7 +190,7 @@ def test_crop_keeps_the_middle_and_pad_keeps_everything(pack):
 @pytest.mark.parametrize(
     ("pictures", "sentence"),
     [
-        (torch.zeros(0, 8, 8, 3), "poses has 0 pictures: connect at least one"),
+        (torch.zeros(0, 8, 8, 3), "poses has 0 pictures of 8x8: connect at least one"),
         (torch.full((2, 8, 8, 3), float("nan")), "poses holds values that are not numbers"),
         (torch.zeros(2, 8, 8, 2), "poses has shape (2, 8, 8, 2): connect an IMAGE"),
         (torch.zeros(8, 8, 3), "poses has shape (8, 8, 3): connect an IMAGE"),
@@ -188,3 +211,25 @@ def test_half_precision_and_alpha_are_accepted(pack):
 def test_a_model_that_is_not_uni_animate_is_refused(pack):
     with pytest.raises(ValueError, match="connect the MODEL of Load UniAnimate"):
         pack.conditioning.network_config(SimpleNamespace(model=torch.nn.Identity()))
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [((1, 4, 6, 24, 16), "the latent has 5 dimensions"), ((4, 4, 24, 16), "6 poses meet 4 frames: set dim to 0")],
+)
+def test_latents_of_another_layout_are_refused(pack, shape, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        pack.host_model.check_rows(torch.zeros(shape), torch.zeros(6, 8, 24, 16))
+
+
+def test_patches_for_other_networks_are_told(pack, caplog):
+    """Silence would be taken for effect."""
+    pack.host_model.tell_unused_patches({"patches": {"attn1_patch": [None]}, "patches_replace": {}})
+    assert "attn1_patch are for other networks" in caplog.text
+
+
+def test_inputs_that_hold_nothing_are_refused(pack):
+    with pytest.raises(ValueError, match="poses is empty"):
+        pack.pictures.check_pictures("poses", None)
+    with pytest.raises(ValueError, match="vae is empty"):
+        pack.conditioning.check_vae(None)

@@ -178,3 +178,46 @@ def test_a_video_is_still_there_after_use(host, workflow):
     source = host.base / "input" / POSES
     source.rename(source.with_suffix(".moved"))
     source.with_suffix(".moved").rename(source)
+
+
+def test_a_part_beyond_the_end_is_refused(host, workflow):
+    graph, extract = extracting(workflow)
+    graph[extract]["inputs"]["start"] = FRAMES
+    assert f"source has no frames from frame {FRAMES} on" in error_of(host, graph, [extract, 0])
+
+
+def test_start_and_count_choose_the_frames_that_are_searched(host, workflow):
+    graph, extract = extracting(workflow)
+    every = keypoints_of(host, graph, [extract, 0], "every")
+    graph[extract]["inputs"] |= {"start": 2, "count": 3, "detect_every": 1}
+    some = keypoints_of(host, graph, [extract, 0], "some")
+    assert len(every) == FRAMES
+    assert len(some) == 3
+
+
+def put_keypoints(host, name: str, frames: list) -> dict:
+    (host.base / "input" / name).write_text(json.dumps(frames))
+    return {"class_type": "LoadPoseKeypoints", "inputs": {"file": name}}
+
+
+def test_driving_key_points_of_nobody_are_refused(host, workflow):
+    graph, align = aligning(workflow)
+    empty = {"canvas_width": 64, "canvas_height": 64, "people": []}
+    graph["load"] = put_keypoints(host, "nobody.json", [empty] * 3)
+    graph[align]["inputs"] |= {"driving": ["load", 0], "source_fps": 30.0}
+    assert "driving shows nobody in its 3 frames" in error_of(host, graph, [align, 2])
+
+
+def test_mode_none_keeps_proportions_on_a_canvas_of_another_shape(host, workflow):
+    """A circle of joints on a wide canvas stays a circle on the upright one."""
+    angles = np.linspace(0, 2 * np.pi, 18, endpoint=False)
+    body = np.stack([320 + 100 * np.cos(angles), 180 + 100 * np.sin(angles), np.ones(18)], 1)
+    wide = {"canvas_width": 640, "canvas_height": 360, "people": [{"pose_keypoints_2d": body.ravel().tolist()}]}
+    graph, align = aligning(workflow)
+    graph["load"] = put_keypoints(host, "wide.json", [wide])
+    graph[align]["inputs"] |= {"driving": ["load", 0], "mode": "none", "source_fps": 30.0}
+    (frame,) = keypoints_of(host, graph, [align, 2], "none")
+    points = np.array(frame["people"][0]["pose_keypoints_2d"]).reshape(18, 3)[:, :2]
+    radii = np.linalg.norm(points - [WIDTH / 2, HEIGHT / 2], axis=1)
+    assert (frame["canvas_width"], frame["canvas_height"]) == (WIDTH, HEIGHT)
+    np.testing.assert_allclose(radii, 100 * WIDTH / 640, rtol=1e-4)

@@ -69,7 +69,11 @@ def _starts_with(path: Path, beginning: bytes) -> bool:
 
 
 def _damaged(path: Path, error: Exception | str) -> str:
-    reason = (str(error).strip() or type(error).__name__).split("\n")[0][:160]
+    with path.open("rb") as file:
+        beginning = file.read(200)
+    if beginning and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in beginning):
+        return f"{path.name} is text (a web page, or a pointer of git-lfs), not a checkpoint: download the file itself"
+    reason = (str(error).strip() or type(error).__name__).split("\n")[0].split(". ")[0][:160]
     return (
         f"{path.name} ({path.stat().st_size:,} bytes) is cut off, damaged, or no checkpoint ({reason}): "
         "compare its size with the published one and download it again"

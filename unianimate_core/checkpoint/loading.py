@@ -123,9 +123,15 @@ def _check(label: str, state_dict: Mapping[str, Tensor], config: ModelConfig) ->
         for name, shape in expected.items()
         if name in state_dict and tuple(state_dict[name].shape) != shape
     ]
+    no_weights = [f"{name} {t.dtype}" for name, t in state_dict.items() if not t.is_floating_point()]
     problems = [
         f"{len(found)} {kind} ({', '.join(found[:5])}{', ...' if len(found) > 5 else ''})"
-        for kind, found in (("missing", missing), ("unexpected", unexpected), ("misshapen", misshapen))
+        for kind, found in (
+            ("missing", missing),
+            ("unexpected", unexpected),
+            ("misshapen", misshapen),
+            ("of whole numbers", no_weights),
+        )
         if found
     ]
     if problems:
@@ -154,6 +160,16 @@ def to_checkpoint(parameters: Mapping[str, Tensor], config: ModelConfig) -> dict
     return stored
 
 
+def _converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """Raises CheckpointError where a value is no number, or is none any more in the new precision."""
+    converted = tensor.to(dtype).contiguous()
+    if not torch.isfinite(converted).all():
+        if torch.isfinite(tensor).all():
+            raise CheckpointError(f"{name} holds values too large for {dtype}: convert to bf16 or fp32")
+        raise CheckpointError(f"{name} holds values that are not numbers: the checkpoint is damaged, get it again")
+    return converted
+
+
 def convert_checkpoint(
     source: str | os.PathLike,
     destination: str | os.PathLike,
@@ -173,7 +189,7 @@ def convert_checkpoint(
     with files.replacing(destination, expected_bytes=size) as path:
         converted = {}
         for done, name in enumerate(list(state_dict), start=1):
-            converted[name] = state_dict.pop(name).to(dtype).contiguous()
+            converted[name] = _converted(name, state_dict.pop(name), dtype)
             if progress is not None:
                 progress(done, done + len(state_dict))
         save_file(converted, path, metadata=metadata_of(config) | {"format": "pt"})

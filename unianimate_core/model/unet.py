@@ -136,7 +136,7 @@ class Head(nn.Module):
 
 
 class UNet(nn.Module):
-    """Predicts v for a clip. Weights have good names here; checkpoint.py knows those of the released file."""
+    """Predicts v for a clip. Weights have good names here; checkpoint/names.py knows those of the released file."""
 
     def __init__(
         self,

@@ -1,6 +1,7 @@
 """Poses: key points of people, their detection, drawing and alignment. Imports neither torch nor onnxruntime."""
 
 from .align import align_poses
+from .canvas import frames_outside, onto_canvas
 from .detector import PoseDetector
 from .draw import draw_pose, draw_poses, iter_drawn
 from .gaps import GapReport, fill_gaps
@@ -24,6 +25,8 @@ __all__ = [
     "fill_gaps",
     "frame_of_people",
     "frames_of_people",
+    "frames_outside",
+    "onto_canvas",
     "iter_drawn",
     "people_by_frame",
     "people_of_frame",

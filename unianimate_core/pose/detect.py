@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-import cv2
 import numpy as np
+
+from .opencv import cv2
 
 INPUT_SIZE = 640  # pixels, both sides
 STRIDES = (8, 16, 32)

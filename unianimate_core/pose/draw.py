@@ -9,10 +9,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-import cv2
 import numpy as np
 
 from .keypoints import PoseError
+from .opencv import cv2
 from .resize import resize_bilinear
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ FACE_POINT = (255, 255, 255)
 
 HEAD_JOINTS = frozenset({0, 14, 15, 16, 17})
 FEET_JOINTS = frozenset({18, 19})
+LARGEST_STROKE = 1024  # pixels, of widths and radii
 FARTHEST = 1e6  # pixels: OpenCV takes 32-bit integers, and nothing so far out reaches the picture
 
 
@@ -66,9 +67,10 @@ def draw_pose(
 
     hands, feet (toes), face (68 white points), head (nose, eyes, ears): whether they are drawn; the network was
     trained with all but the face. stick_width: half the thickness of a body bone, hand_width: thickness of a finger
-    line, point_radius, face_radius: all in pixels; the defaults are the authors', meant for 512x768.
+    line, point_radius, face_radius: all in whole pixels, 1 to 1,024; the defaults are the authors', meant for 512x768.
     """
     canvas = np.zeros((*_checked_size(height, width), 3), np.uint8)
+    _check_strokes(stick_width=stick_width, hand_width=hand_width, point_radius=point_radius, face_radius=face_radius)
     hidden = (frozenset() if head else HEAD_JOINTS) | (frozenset() if feet else FEET_JOINTS)
     drawn = [bool(seen) and joint not in hidden for joint, seen in enumerate(pose.body_seen)]
     _draw_body(canvas, _pixels(pose.body, height, width), drawn, stick_width, point_radius)
@@ -111,9 +113,10 @@ def iter_drawn(
         "point_radius": point_radius,
         "face_radius": face_radius,
     }
+    _check_strokes(**strokes)
     if canvas == "own":
         scale = math.sqrt(height * width / (TRAINED_HEIGHT * TRAINED_WIDTH))
-        strokes = {name: max(1, round(stroke * scale)) for name, stroke in strokes.items()}
+        strokes = {name: min(max(1, round(stroke * scale)), LARGEST_STROKE) for name, stroke in strokes.items()}
         draw = partial(draw_pose, height=height, width=width, **strokes, **parts)
     else:
         draw = partial(_drawn_as_trained, height=height, width=width, **strokes, **parts)
@@ -182,3 +185,10 @@ def _checked_size(height: int, width: int) -> tuple[int, int]:
     if not (1 <= height <= 16384 and 1 <= width <= 16384):
         raise PoseError(f"the drawing is {width}x{height}: width and height must be 1 to 16384 pixels")
     return int(height), int(width)
+
+
+def _check_strokes(**strokes: int) -> None:
+    for name, stroke in strokes.items():
+        whole = isinstance(stroke, (int, np.integer)) and not isinstance(stroke, bool)
+        if not whole or not 1 <= stroke <= LARGEST_STROKE:
+            raise PoseError(f"{name} is {stroke!r}: give a whole number of pixels, 1 to {LARGEST_STROKE}")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from .keypoints import SEEN_ABOVE
+from .opencv import cv2
 
 INPUT_HEIGHT, INPUT_WIDTH = 384, 288
 PADDING = 1.25

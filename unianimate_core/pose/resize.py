@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import cv2
 import numpy as np
+
+from .opencv import cv2
 
 
 def resize_bilinear(picture: np.ndarray, height: int, width: int) -> np.ndarray:
