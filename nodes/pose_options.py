@@ -41,7 +41,7 @@ def person_inputs() -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="Against jitter. 0 leaves key points as found; try 0.3.",
+            tooltip="Against jitter. 0 leaves key points as found; try 0.5.",
         ),
     ]
 

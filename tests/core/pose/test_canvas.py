@@ -25,5 +25,5 @@ def test_a_pose_keeps_its_proportions_and_stays_inside(size, new_size):
 
 def test_frames_that_leave_the_canvas_are_named():
     inside = skeleton(standing())
-    outside = skeleton(standing() + (0.9, 0))
+    outside = skeleton(standing() + np.array([0.9, 0.0]))
     assert frames_outside([inside, outside, inside]) == [1]
