@@ -6,6 +6,7 @@ from . import model_files
 from .conditioning import UniAnimateConditioning
 from .keypoint_files import LoadPoseKeypoints, SavePoseKeypoints
 from .loading import ConvertUniAnimate, LoadUniAnimate
+from .long_video import LongVideoChain
 from .pose import DWPoseExtract, PoseAlign
 from .sampling import UniAnimateSample
 
@@ -24,4 +25,5 @@ class UniAnimateExtension(ComfyExtension):
             SavePoseKeypoints,
             UniAnimateConditioning,
             UniAnimateSample,
+            LongVideoChain,
         ]

@@ -1,0 +1,120 @@
+"""What surrounds the sampling of a long video: progress, memory, pictures and the file they go to."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import comfy.model_management
+import comfy.utils
+import folder_paths
+import latent_preview
+import torch
+from torch import Tensor
+
+from ..unianimate_core.video import video_writer
+from .messages import say
+
+DECODED_AT_ONCE = 4
+Result = TypeVar("Result")
+
+
+class LongProgress:
+    """One bar over all segments, with previews of the newest, and after each the time that is left."""
+
+    def __init__(self, model, segments: int, node_id: str | None):
+        self.segments = segments
+        self.node_id = node_id
+        self.started = time.monotonic()
+        self.computed = 0
+        self.bar = comfy.utils.ProgressBar(segments)
+        self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
+
+    def callback(self, index: int) -> Callable:
+        """For the sampler of a segment. An interruption ends the run here, after any step."""
+
+        def after_step(step: int, x0: Tensor, x: Tensor, total_steps: int) -> None:
+            comfy.model_management.throw_exception_if_processing_interrupted()
+            preview = self.previewer and self.previewer.decode_latent_to_preview_image("JPEG", x0)
+            self.bar.update_absolute(index * total_steps + step + 1, self.segments * total_steps, preview)
+
+        return after_step
+
+    def continued(self, start: int) -> None:
+        """Tell how many segments were found finished."""
+        if start:
+            say(self.node_id, f"{start} of {self.segments} segments were finished before", level="info")
+        self.started = time.monotonic()
+
+    def finished(self, index: int) -> None:
+        self.computed += 1
+        left = (time.monotonic() - self.started) / self.computed * (self.segments - index - 1)
+        say(self.node_id, f"segment {index + 1} of {self.segments} finished, {duration(left)} left", level="info")
+
+
+def duration(seconds: float) -> str:
+    """For people: 40 s, 12 min, 3.5 h."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def with_retry(first: Callable[[], Result], second: Callable[[], Result], what: str, remedy: str) -> Result:
+    """first(), and where memory runs out second(), once, after everything was freed.
+
+    Raises MemoryError in one sentence where it runs out again; what else they raise passes through.
+    """
+    try:
+        return first()
+    except RuntimeError as error:
+        if not comfy.model_management.is_oom(error):
+            raise
+    comfy.model_management.unload_all_models()
+    comfy.model_management.soft_empty_cache()
+    try:
+        return second()
+    except RuntimeError as error:
+        if not comfy.model_management.is_oom(error):
+            raise
+        raise MemoryError(f"out of memory while {what}, twice: {remedy}; finished segments are kept") from error
+
+
+def decode(vae, latents: Tensor) -> Iterator[Tensor]:
+    """A few pictures at a time, f H W 3 in 0..1, fp32 on the CPU. latents: f 4 h w."""
+
+    for batch in latents.split(DECODED_AT_ONCE):
+        comfy.model_management.throw_exception_if_processing_interrupted()
+        yield with_retry(
+            lambda batch=batch: _decoded(vae, [batch]),
+            lambda batch=batch: _decoded(vae, batch.split(1)),
+            f"decoding pictures of {8 * latents.shape[3]}x{8 * latents.shape[2]}",
+            "lower width and height",
+        )
+
+
+def _decoded(vae, batches: Sequence[Tensor]) -> Tensor:
+    return torch.cat([vae.decode(batch).float().cpu() for batch in batches])
+
+
+@contextmanager
+def video_file(fps: float) -> Iterator[tuple[Path, Callable[[Tensor], None]]]:
+    """A path in ComfyUI's temporary folder, where the video is when the block ends, and a function to add pictures.
+
+    The pictures are f H W 3 in 0..1.
+    """
+    path = Path(folder_paths.get_temp_directory()) / f"unianimate_{uuid.uuid4().hex}.mp4"
+    with video_writer(path, fps) as writer:
+
+        def add(pictures: Tensor) -> None:
+            for picture in pictures:
+                writer.write((255 * picture).round().byte().numpy())
+
+        yield path, add
+
+
+def segments_folder() -> Path:
+    return Path(folder_paths.get_output_directory()) / "unianimate_segments"

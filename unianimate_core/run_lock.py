@@ -1,0 +1,82 @@
+"""One process at a time for a folder: a lock that the system itself gives up when its holder dies."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+LOCK_NAME = "lock"
+_LOCKED_BYTE = 1 << 20  # beyond the text, which others may then read under Windows too
+
+
+class RunBusy(ValueError):
+    """Another process has the folder locked; the message is one sentence for the user."""
+
+
+@contextmanager
+def run_lock(folder: Path) -> Iterator[None]:
+    """Hold the lock of a folder. Raises RunBusy at once where another holds it: waiting could take hours.
+
+    The file, which tells process and time, stays behind. It alone means nothing: after a crash or a power cut nobody
+    holds it, and the next run takes it over.
+    """
+    path = folder / LOCK_NAME
+    file = _opened(path)
+    try:
+        if not _try_lock(file):
+            raise RunBusy(
+                f"the same video is being made by {_holder(path)}: wait until it is finished, "
+                "or change the seed for a video of its own"
+            )
+        with suppress(OSError):  # a full disk: the lock is held all the same
+            file.seek(0)
+            file.truncate()
+            file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
+        yield
+    finally:
+        file.close()  # gives up the lock
+
+
+def _opened(path: Path) -> Any:
+    while True:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            return open(path, "r+b", buffering=0, opener=_create)
+        except FileNotFoundError:
+            continue  # cleaned in between
+
+
+def _create(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CREAT, 0o644)
+
+
+def _try_lock(file: Any) -> bool:
+    """Whether the lock was free, and is now held, of a file that was not cleaned in between."""
+    try:
+        if os.name == "nt":
+            import msvcrt
+
+            file.seek(_LOCKED_BYTE)
+            msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+            return True
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        raise OSError(
+            f"{file.name} cannot be locked ({error.strerror}): let ComfyUI's output folder be on a local disk"
+        ) from error
+    return os.fstat(file.fileno()).st_nlink > 0
+
+
+def _holder(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")[:100] or "another process"
+    except OSError:
+        return "another process"
