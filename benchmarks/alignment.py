@@ -16,6 +16,8 @@ from unianimate_core.pose import Pose, align_poses, draw_pose
 from unianimate_core.pose import keypoints as points
 
 HEIGHT, WIDTH, GAP, LABEL = 300, 200, 6, 26
+SHOWN = 4  # the later frame
+LANDSCAPE, LANDSCAPE_ASPECT = "a driving video of 16:9, a reference of 2:3", 16 / 9
 COLUMNS = ("reference", "driving, frame 0", "driving, later", "authors' rule", "robust: frame 0", "robust: later")
 LEGS = (points.RIGHT_KNEE, points.RIGHT_ANKLE, points.LEFT_KNEE, points.LEFT_ANKLE, 18, 19)
 
@@ -56,9 +58,24 @@ def without(joints: np.ndarray, unseen) -> Pose:
     return Pose(body, pose.hands, pose.face, score, pose.hand_score, pose.face_score)
 
 
+def with_wrong_ankle(joints: np.ndarray) -> np.ndarray:
+    """One wild detection: an ankle and its toe two thirds of the canvas below the floor."""
+    wrong = joints.copy()
+    wrong[[points.LEFT_ANKLE, points.LEFT_TOE], 1] += 0.66
+    return wrong
+
+
+def in_landscape(joints: np.ndarray, size: float = 0.9) -> np.ndarray:
+    """The same person to the left in a canvas of 16:9."""
+    x, y = (joints * (ASPECT, 1)).T
+    return np.stack([(size * x + 0.1) / LANDSCAPE_ASPECT, size * y + 0.05], axis=1)
+
+
 def cases() -> dict[str, tuple[Pose, list[Pose]]]:
+    """Title -> reference, driving poses; those of `LANDSCAPE` have a canvas of 16:9."""
     walk = [walking(frame / 12) for frame in range(12)]
     turning = [from_the_side(walk[0]), *walk[1:]]
+    wild = [with_wrong_ankle(walk[0]), *walk[1:], *walk]
     return {
         "an adult drives a child": (skeleton(child(standing())), [skeleton(joints) for joints in walk]),
         "frame 0 from the side": (skeleton(standing()), [skeleton(joints) for joints in turning]),
@@ -71,17 +88,33 @@ def cases() -> dict[str, tuple[Pose, list[Pose]]]:
             without(standing(), (points.LEFT_ELBOW, points.LEFT_WRIST)),
             [skeleton(with_lengths(joints, {}, 0.7)) for joints in walk],
         ),
+        "a wrong ankle in frame 0": (
+            skeleton(with_lengths(standing(), dict.fromkeys((9, 10, 12, 13), 0.8))),
+            [skeleton(joints) for joints in wild],
+        ),
+        LANDSCAPE: (skeleton(standing()), [skeleton(in_landscape(joints)) for joints in walk]),
     }
 
 
 def row(title: str, reference: Pose, driving: list[Pose]) -> np.ndarray:
     authors = align_poses(reference, driving, scale_from="first")
     size = (WIDTH, HEIGHT)
-    robust = align_poses(reference, driving, reference_size=size, driving_size=size)
-    shown = (reference, driving[0], driving[4], authors[4], robust[0], robust[4])
-    panels = [np.pad(draw_pose(pose, HEIGHT, WIDTH), ((0, 0), (0, GAP), (0, 0)), constant_values=90) for pose in shown]
+    driving_aspect = LANDSCAPE_ASPECT if title == LANDSCAPE else WIDTH / HEIGHT
+    driving_size = (WIDTH, round(WIDTH / driving_aspect))
+    robust = align_poses(reference, driving, reference_size=size, driving_size=driving_size)
+    shown = (reference, driving[0], driving[SHOWN], authors[SHOWN], robust[0], robust[SHOWN])
+    drawings = [drawn(pose, *(driving_size if column in (1, 2) else size)) for column, pose in enumerate(shown)]
+    panels = [np.pad(drawing, ((0, 0), (0, GAP), (0, 0)), constant_values=90) for drawing in drawings]
     strip = np.pad(np.concatenate(panels, axis=1), ((LABEL, 0), (0, 0), (0, 0)), constant_values=30)
     return label(strip, title, 8, 18)
+
+
+def drawn(pose: Pose, width: int, height: int) -> np.ndarray:
+    """The pose on a canvas of this size, in the middle of a panel."""
+    above = HEIGHT - height
+    stroke = max(1, round(4 * (height / HEIGHT) ** 0.5))
+    drawing = draw_pose(pose, height, width, stick_width=stroke, point_radius=stroke)
+    return np.pad(drawing, ((above // 2, above - above // 2), (0, 0), (0, 0)), constant_values=90)
 
 
 def label(picture: np.ndarray, text: str, x: int, y: int) -> np.ndarray:

@@ -7,12 +7,11 @@ from typing import Any
 
 import comfy.model_management
 import comfy.utils
-import numpy as np
 import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ..unianimate_core.pose import GapReport, Pose, choose_people, fill_gaps, iter_drawn, smooth_poses
+from ..unianimate_core.pose import Pose, choose_people, fill_gaps, iter_drawn, smooth_poses
 
 TRAINED_AREA = 512 * 768
 
@@ -86,13 +85,3 @@ def drawn(poses: Sequence[Pose], width: int, height: int, options: dict[str, Any
         torch.div(torch.from_numpy(frame), 255, out=picture)
         bar.update(1)
     return pictures
-
-
-def told(report: GapReport, count: int) -> str:
-    """What was done to a clip, in a few lines: a summary, then the doubtful frames."""
-    absent, interpolated, repeated = (int(kind.sum()) for kind in (report.absent, report.interpolated, report.repeated))
-    lines = [
-        f"{count} frames: nobody seen in {absent}, points interpolated in {interpolated}, pose repeated in {repeated}"
-    ]
-    lines += [f"frame {number}: doubt {report.doubt[number]:.2f}" for number in np.flatnonzero(report.doubt > 0.5)]
-    return "\n".join(lines)

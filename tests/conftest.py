@@ -9,12 +9,20 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Before torch is imported: threads that spin while they wait make tests ten times slower where cores are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 PACK = Path(__file__).resolve().parent.parent
 WITHOUT_HOST = "no ComfyUI was found"
+
+
+# The same examples at every run, or HYPOTHESIS_PROFILE=thorough for 1,000 new ones of each property.
+QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
+settings.register_profile("quick", max_examples=100, derandomize=True, **QUIET)
+settings.register_profile("thorough", max_examples=1000, **QUIET)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
 def find_comfyui() -> Path | None:

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from .align_bones import retarget_bones, steady_scale
 from .align_first import align_by_frame
+from .anchor import anchor_frame
+from .bone_lengths import torso_length
 from .clip import BODY, KeypointClip
-from .keypoints import LEFT_ANKLE, NECK, RIGHT_ANKLE, Pose, PoseError
+from .ground import with_feet_as_driven
+from .keypoints import NECK, Pose, PoseError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-log = logging.getLogger(__name__)
 
 MODES = ("bones", "similarity", "none")
 
@@ -37,13 +37,15 @@ def align_poses(
 
     scale_from, for "bones" and "similarity":
     - "robust": lengths are taken over all frames and only where they can be believed; missing joints, side views,
-      seated references and single wrong detections are borne (`align_bones`). Aligning twice changes nothing more.
+      seated references and wrong detections are borne (`align_bones`), and the neck is laid onto the reference's in
+      the first frame in which it can be believed (`anchor_frame`). Aligning twice changes nothing more.
     - "first", or the number of a frame: the authors' rule, from the first frame in which anybody is seen, or that
       frame; exact where every joint is seen, and as fragile as theirs (`align_first`).
 
     keep_feet_on_ground: the figure is moved up or down frame by frame so that its lower foot follows the driving
     dancer's, scaled. Legs and torso change by different ratios, so a planted foot would otherwise rise or sink
-    whenever the knees bend. Left out: on with "robust" bones, off with the authors' rule, which has no such thing.
+    whenever the knees bend. Ankles that cannot be believed do not count, and the movement is smoothed (`ground`).
+    Left out: on with "robust" bones, off with the authors' rule, which has no such thing.
 
     reference_size, driving_size: width and height of the two canvases in pixels. Fractions of canvases of different
     shapes are not comparable; where a size is given, lengths are measured in true proportion ("robust" and
@@ -70,8 +72,8 @@ def align_poses(
         scale = steady_scale(target, _frames_to_measure(clip, scale_from))
         points = clip.points * scale
     if keep_feet_on_ground or (keep_feet_on_ground is None and mode == "bones" and not by_frame):
-        points = _with_feet_as_driven(points, clip, scale, _anchor(target, clip)[0])
-    points = _shifted_onto(target, points, clip)
+        points = with_feet_as_driven(points, clip, scale)
+    points = _shifted_onto(target, points, clip, robust=scale_from == "robust")
     return clip.with_points(points / (target_aspect, 1)).to_poses()
 
 
@@ -82,44 +84,23 @@ def _frames_to_measure(clip: KeypointClip, scale_from: str | int) -> KeypointCli
     return KeypointClip(clip.points[frame : frame + 1], clip.scores[frame : frame + 1])
 
 
-def _anchor(target: KeypointClip, clip: KeypointClip) -> tuple[int, np.ndarray, np.ndarray]:
-    """The frame that is laid onto the reference, and the points to lay on which: frame, (130,) and (130,) bool.
-
-    The neck in the first frame that shows it; without a neck, all points that both show; without any of these,
-    middle on middle.
+def _shifted_onto(target: KeypointClip, points: np.ndarray, clip: KeypointClip, *, robust: bool) -> np.ndarray:
+    """Shifts all frames alike: the neck onto the reference's, in the first frame that shows it or, robust, in the
+    first where it can be believed. Without a neck, all points that both show, in the first frame that has any;
+    without any of these, middle on middle.
     """
-    neck = np.arange(130) == NECK
     common = clip.seen & target.seen[0]
+    laid = onto = np.arange(130) == NECK
     if common[:, NECK].any():
-        return int(np.argmax(common[:, NECK])), neck, neck
-    if common.any():
+        torso = torso_length(target.points[0, BODY], target.seen[0, BODY]) if robust else None
+        frame = anchor_frame(points[:, NECK], common[:, NECK], torso) if torso else int(np.argmax(common[:, NECK]))
+    elif common.any():
         frame = int(np.argmax(common.any(1)))
-        return frame, common[frame], common[frame]
-    frame = int(np.argmax(clip.seen.any(1)))
-    return frame, clip.seen[frame], target.seen[0]
-
-
-def _shifted_onto(target: KeypointClip, points: np.ndarray, clip: KeypointClip) -> np.ndarray:
-    frame, laid, onto = _anchor(target, clip)
+        laid = onto = common[frame]
+    else:
+        frame = int(np.argmax(clip.seen.any(1)))
+        laid, onto = clip.seen[frame], target.seen[0]
     return points + (target.points[0, onto].mean(0) - points[frame, laid].mean(0))
-
-
-def _with_feet_as_driven(points: np.ndarray, clip: KeypointClip, scale: np.ndarray, anchor: int) -> np.ndarray:
-    """Moves each frame up or down so that the lower ankle goes scale times as far as the driving dancer's.
-
-    scale: (2,), of x and y. Frames without ankles get what lies between their neighbours'; `anchor` does not move.
-    """
-    ankles = [RIGHT_ANKLE, LEFT_ANKLE]
-    seen = clip.seen[:, ankles]
-    frames = np.flatnonzero(seen.any(1))
-    if not len(frames):
-        return points
-    driven = np.where(seen, clip.points[:, ankles, 1] * scale[1], -np.inf).max(1)
-    placed = np.where(seen, points[:, ankles, 1], -np.inf).max(1)
-    lift = np.interp(np.arange(len(points)), frames, driven[frames] - placed[frames])
-    moved = points.copy()
-    moved[..., 1] += (lift - lift[anchor])[:, None]
-    return moved
 
 
 def _aspect(size: tuple[int, int] | None) -> float:

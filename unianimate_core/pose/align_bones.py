@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .bone_lengths import (
+    LONGEST,
     OPPOSITE,
     PALM_PROPORTION,
     PARENT,
@@ -40,8 +41,6 @@ from .place_bones import place_face, place_hand, place_joints
 if TYPE_CHECKING:
     from .clip import KeypointClip
 
-LONGEST = 1.25
-"""Times the target: a bone of the reference may itself be turned out of the picture by 37 degrees."""
 LONGEST_GUESSED = 1.5
 """The same for a palm that the reference does not show, where the target is an adult's proportion."""
 

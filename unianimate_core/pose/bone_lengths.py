@@ -35,6 +35,8 @@ OPPOSITE = {2: 5, 3: 6, 4: 7, 8: 11, 9: 12, 10: 13, 14: 15, 16: 17, 19: 18}
 OPPOSITE = {**OPPOSITE, **{right: left for left, right in OPPOSITE.items()}}
 
 TORSO = (8, 11)
+THIGHS = {9: (8, 10, 19), 12: (11, 13, 18)}
+"""Knee -> hip, ankle and toe of its leg."""
 LARGE_BONES = (0, 2, 3, 4, 5, 6, 7, 9, 10, 12, 13)
 """Beside the torso, the bones whose ratios say how large somebody is; eyes, ears and toes are too short for that."""
 
@@ -66,6 +68,15 @@ SHORTEST_SHARE = 0.5
 """A bone of the reference shorter than this share of its expected length points out of the picture by more than 60
 degrees (a lap seen from the front, shoulders seen from the side): its length says nothing about the person."""
 
+LONGEST = 1.25
+"""Times its target: a bone of the reference may itself be turned out of the picture by 37 degrees."""
+
+MARGIN = 0.04
+"""Of the canvas's height, kept below feet for which thighs are made to fit."""
+
+SHORTEST_THIGH = 0.1
+"""In torsos, where nothing is drawn of a thigh that points straight at us: a bone must have a length."""
+
 STEADY_RANK = 0.9
 """A driving bone is as long as in its frame of this rank: high because foreshortening only shortens, not the highest
 because a single wrong detection may be."""
@@ -96,7 +107,8 @@ def steady_length(lengths: np.ndarray) -> float | None:
     measured = np.sort(lengths[np.isfinite(lengths)])
     if not len(measured):
         return None
-    length = float(measured[int(np.ceil(STEADY_RANK * (len(measured) - 1)))])
+    rank = max(int(STEADY_RANK * (len(measured) - 1)), min(1, len(measured) - 1))  # of three, one may be wrong
+    length = float(measured[rank])
     return length if length > 0 else None
 
 
@@ -106,23 +118,51 @@ def expected_size(lengths: dict[int, float]) -> float | None:
     return float(np.median(sizes)) if sizes else None
 
 
+def torso_length(points: np.ndarray, seen: np.ndarray) -> float | None:
+    """How long a torso should be of whom one picture shows; None where no large bone is seen, or all have no length.
+
+    points (20, 2), seen (20,).
+    """
+    return expected_size(_shown_lengths(points, seen)) or None
+
+
 def target_lengths(points: np.ndarray, seen: np.ndarray) -> dict[int, float]:
     """Child joint -> the length its bone shall have, from one reference; bones that are not seen are absent.
 
-    points (20, 2), seen (20,). Where the reference shows a bone too short to be believed (`SHORTEST_SHARE`), its
-    opposite stands in for it, and where that is no better, the proportions of an adult of the same size.
+    points (20, 2), seen (20,), y as a fraction of the canvas. Where the reference shows a bone too short to be
+    believed (`SHORTEST_SHARE`), its opposite stands in for it, and where that is no better, the proportions of an
+    adult of the same size.
+
+    Thighs of somebody who sits in the picture with all of both legs get less than that: as much as the canvas has
+    room for below the hips, and never less than is drawn. The picture that is animated shows the seat and the floor;
+    full legs would hang out of it, and thighs as drawn, a stump when they point at us, would make the standing dancer
+    a dwarf even where there is room.
     """
-    shown = {
-        child: float(length[0])
-        for child, length in bone_lengths(points[None], seen[None]).items()
-        if np.isfinite(length[0])
-    }
+    shown = _shown_lengths(points, seen)
     size = expected_size(shown)
     if size is None or size <= 0:
         return {child: length for child, length in shown.items() if length > 0}
     expected = {child: size * PROPORTIONS[child] for child in shown}
     plausible = {child: length for child, length in shown.items() if length >= SHORTEST_SHARE * expected[child]}
-    return {child: plausible.get(child, plausible.get(OPPOSITE.get(child, child), expected[child])) for child in shown}
+    targets = {
+        child: plausible.get(child, plausible.get(OPPOSITE.get(child, child), expected[child])) for child in shown
+    }
+    if not any(knee in plausible for knee in THIGHS) and _legs_in_canvas(points, seen):
+        for knee, (hip, ankle, toe) in THIGHS.items():
+            foot = max(points[toe, 1] - points[ankle, 1], 0) if seen[toe] else 0
+            room = 1 - MARGIN - points[hip, 1] - targets[ankle] - foot
+            targets[knee] = max(min(targets[knee], room), shown[knee], SHORTEST_THIGH * size)
+    return targets
+
+
+def _shown_lengths(points: np.ndarray, seen: np.ndarray) -> dict[int, float]:
+    lengths = bone_lengths(points[None], seen[None])
+    return {child: float(length[0]) for child, length in lengths.items() if np.isfinite(length[0])}
+
+
+def _legs_in_canvas(points: np.ndarray, seen: np.ndarray) -> bool:
+    legs = [joint for knee, (hip, ankle, _) in THIGHS.items() for joint in (hip, knee, ankle)]
+    return bool(seen[legs].all()) and bool(((points[legs, 1] >= 0) & (points[legs, 1] <= 1)).all())
 
 
 def typical_ratio(ratios: dict[int, float]) -> float | None:

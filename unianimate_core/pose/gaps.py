@@ -14,6 +14,9 @@ from .keypoints import Pose, PoseError
 
 FILLS = ("interpolate", "repeat", "empty")
 
+DOUBTFUL = 0.5
+"""Frames of more doubt are listed in a report."""
+
 
 @dataclass(frozen=True)
 class GapReport:
@@ -30,13 +33,44 @@ class GapReport:
     repeated: np.ndarray
 
     def __str__(self) -> str:
-        """One line for a log or a node."""
+        """As `text`."""
+        return self.text()
+
+    def text(self, doubtful: float = DOUBTFUL) -> str:
+        """For a log or a node: the summary, then a line for each run of frames that are alike and not beyond doubt.
+
+        Listed is every frame with a doubt above `doubtful`, or in which anything was filled in.
+        """
+        listed = (self.doubt > doubtful) | self.absent | self.interpolated | self.repeated
+        runs: list[list[int]] = []
+        for frame in np.flatnonzero(listed).tolist():
+            if runs and frame == runs[-1][-1] + 1 and self._state(frame) == self._state(frame - 1):
+                runs[-1].append(frame)
+            else:
+                runs.append([frame])
+        return "\n".join([self.summary(), *(f"{_numbers(run)}: {self._state(run[0])}" for run in runs)])
+
+    def summary(self) -> str:
+        """One line."""
         frames = len(self.doubt)
         worst = f", most doubtful frame {int(self.doubt.argmax())} ({self.doubt.max():.0%})" if frames else ""
         return (
             f"{frames} frames: nobody seen in {self.absent.sum()}, {self.interpolated.sum()} partly interpolated, "
             f"{self.repeated.sum()} repeated; mean doubt {self.doubt.mean() if frames else 0:.0%}{worst}"
         )
+
+    def _state(self, frame: int) -> str:
+        states = {
+            f"doubt {self.doubt[frame]:.1f}": True,
+            "nobody seen": self.absent[frame],
+            "interpolated": self.interpolated[frame],
+            "repeated": self.repeated[frame],
+        }
+        return ", ".join(name for name, holds in states.items() if holds)
+
+
+def _numbers(run: list[int]) -> str:
+    return f"frames {run[0]}-{run[-1]}" if len(run) > 1 else f"frame {run[0]}"
 
 
 def fill_gaps(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from .keypoints import Pose, PoseError
-from .openpose import frame_of_people, people_of_frame
+from .openpose import frame_of_people, people_of_frames
 
 MOST_FRAMES = 100_000
 """An hour at 24 frames a second; a list this long takes gigabytes."""
@@ -45,18 +45,15 @@ def parse_keypoints(text: str | bytes) -> list[dict[str, Any]]:
 
 
 def people_by_frame(frames: Sequence[Mapping[str, Any]]) -> list[list[Pose]]:
-    """The people of each POSE_KEYPOINT frame. Raises PoseError naming the first frame that is not one."""
+    """The people of each POSE_KEYPOINT frame of a clip, see `people_of_frames`.
+
+    Raises PoseError naming the first frame that is not one.
+    """
     if not isinstance(frames, Sequence) or isinstance(frames, (str, bytes)):
         raise PoseError(f"key points are a list of frames, this is a {type(frames).__name__}: it is another format")
     if len(frames) > MOST_FRAMES:
         raise PoseError(f"there are {len(frames):,} frames of key points, the limit is {MOST_FRAMES:,}: cut the clip")
-    people = []
-    for number, frame in enumerate(frames):
-        try:
-            people.append(people_of_frame(frame))
-        except PoseError as error:
-            raise PoseError(f"frame {number} of {len(frames)}: {error}") from error
-    return people
+    return people_of_frames(frames)
 
 
 def frames_of_people(people: Sequence[Sequence[Pose]], width: int, height: int) -> list[dict[str, Any]]:

@@ -11,15 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from .hand_names import with_hands_at_their_wrists
 from .keypoints import (
     LEFT_EYE,
     LEFT_HAND,
     LEFT_TOE,
-    LEFT_WRIST,
     RIGHT_EYE,
     RIGHT_HAND,
     RIGHT_TOE,
-    RIGHT_WRIST,
     UNSEEN,
     Pose,
     PoseError,
@@ -28,6 +27,8 @@ from .keypoints import (
 
 LARGEST_CANVAS = 65536
 MOST_PEOPLE = 1000
+MARK, MARKED = "written_by", "UniAnimate for ComfyUI"
+"""Key and value in a frame that this pack wrote: its hands are named rightly, wherever they lie."""
 FARTHEST = 1000  # canvases: no detector puts a point farther out
 
 BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
@@ -43,7 +44,7 @@ ACCEPTED_POINTS = {
 
 
 def people_of_frame(frame: Mapping[str, Any]) -> list[Pose]:
-    """Everybody in a frame, in its order.
+    """Everybody in a frame, in its order. The frames of a clip are read by `people_of_frames`.
 
     Accepted are frames of ComfyUI's SDPose nodes, of pre-processors that write no feet or null where nothing was
     found, faces of 68 or 70 points (the last two, the eyes, are dropped), bodies of 18 or 25, and coordinates in
@@ -52,6 +53,26 @@ def people_of_frame(frame: Mapping[str, Any]) -> list[Pose]:
 
     Raises PoseError naming what is wrong: not a frame, absurd canvas, wrong lengths, values that are not finite.
     """
+    return with_hands_at_their_wrists([_people_as_named(frame)], [_is_ours(frame)])[0]
+
+
+def people_of_frames(frames: Sequence[Mapping[str, Any]]) -> list[list[Pose]]:
+    """Everybody in each frame of a clip, as `people_of_frame` reads one, but that hands are exchanged throughout or
+    nowhere: what an extractor calls left does not change within a clip.
+
+    Raises PoseError naming the first frame that is wrong.
+    """
+    people = []
+    for number, frame in enumerate(frames):
+        try:
+            people.append(_people_as_named(frame))
+        except PoseError as error:
+            raise PoseError(f"frame {number} of {len(frames)}: {error}") from error
+    return with_hands_at_their_wrists(people, [_is_ours(frame) for frame in frames])
+
+
+def _people_as_named(frame: Mapping[str, Any]) -> list[Pose]:
+    """The people with their hands as the frame names them."""
     if not isinstance(frame, Mapping):
         raise PoseError(f"a frame of key points is a {type(frame).__name__}: it must be an object with people")
     canvas = np.array([_canvas_side(frame, "canvas_width"), _canvas_side(frame, "canvas_height")])
@@ -66,11 +87,15 @@ def people_of_frame(frame: Mapping[str, Any]) -> list[Pose]:
     return [_pose_of_parts(part, canvas) for part in parts]
 
 
+def _is_ours(frame: Mapping[str, Any]) -> bool:
+    return frame.get(MARK) == MARKED
+
+
 def frame_of_people(people: Sequence[Pose], width: int, height: int) -> dict[str, Any]:
     """The people as a POSE_KEYPOINT frame in pixels of a canvas of width x height.
 
     Points not seen are 0, 0, 0. The big and the small toe both get our toe, heels are not known; the two extra points
-    of a face are the eyes of the body.
+    of a face are the eyes of the body. The frame is marked as ours (`MARK`), which other packs pass over.
     """
     size = {"canvas_width": width, "canvas_height": height}
     width, height = _canvas_side(size, "canvas_width"), _canvas_side(size, "canvas_height")
@@ -78,6 +103,7 @@ def frame_of_people(people: Sequence[Pose], width: int, height: int) -> dict[str
         "canvas_width": width,
         "canvas_height": height,
         "people": [_person_of_pose(pose, (width, height)) for pose in people],
+        MARK: MARKED,
     }
 
 
@@ -175,25 +201,7 @@ def _pose_of_parts(parts: dict[str, np.ndarray], canvas: np.ndarray) -> Pose:
     xy, scores = points[:, :2], np.where((points[:, :2] == UNSEEN).all(-1), 0, points[:, 2])
     if np.abs(xy[scores > 0] / canvas).max(initial=0) > FARTHEST:
         raise PoseError(f"a key point lies more than {FARTHEST} canvases away: check canvas_width and canvas_height")
-    return _with_hands_at_their_wrists(Pose.from_wholebody(xy, scores, canvas[0], canvas[1]))
-
-
-def _with_hands_at_their_wrists(pose: Pose) -> Pose:
-    """Exchanges the hands where all that are seen lie at the other wrist, far from their own.
-
-    Near is half a palm (from the wrist to the base of the middle finger), far two palms: hands that meet stay.
-    """
-    wrists = pose.body[[LEFT_WRIST, RIGHT_WRIST]]
-    known = pose.hand_seen[:, [0, 9]].all(1)
-    if not pose.body_seen[[LEFT_WRIST, RIGHT_WRIST]].all() or not known.any():
-        return pose
-    roots = pose.hands[:, 0]
-    palms = np.linalg.norm(pose.hands[:, 9] - roots, axis=-1)
-    to_own = np.linalg.norm(roots - wrists, axis=-1)
-    to_other = np.linalg.norm(roots - wrists[::-1], axis=-1)
-    if not ((to_other < palms / 2) & (to_own > 2 * palms))[known].all():
-        return pose
-    return Pose(pose.body, pose.hands[::-1], pose.face, pose.body_score, pose.hand_score[::-1], pose.face_score)
+    return Pose.from_wholebody(xy, scores, canvas[0], canvas[1])
 
 
 def _shown(value: Any) -> str:

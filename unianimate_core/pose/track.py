@@ -22,6 +22,12 @@ LONGEST_ABSENCE = 30
 LONGEST_FORECAST = 8
 """Frames for which somebody hidden is thought to walk on as before."""
 
+LARGEST_CHANGE = 1.6
+"""How much larger somebody may be after an absence: arms spread, or a step nearer."""
+SHORTEST_WAY, STEP, LONGEST_WAY = 1.5, 0.1, 5.0
+"""How far somebody may be after an absence, after each frame of it, and at most, in mean distances of joints from
+their middle (a quarter of a standing body's height)."""
+
 
 def choose_people(
     people: Sequence[Sequence[Pose]],
@@ -35,7 +41,7 @@ def choose_people(
     choice: "score" the first of each frame, as the authors; "largest" the greatest box; "centre" the box nearest the
     middle of the canvas, all frame by frame. "tracked": people are followed by the overlap of their boxes and the
     distance of their key points, and the one who is large, sure and there for long is taken; in a single picture that
-    is the larger of equally sure people.
+    is the larger of equally sure people. Frames before and after are empty, unless somebody is there who may be them.
     """
     if choice not in CHOICES:
         raise PoseError(f"choice is {choice!r}: choose one of {', '.join(CHOICES)}")
@@ -101,15 +107,41 @@ class _Track:
 
 
 def _longest_presence(people: list[list[Pose]], aspect: float) -> list[Pose]:
-    """The track with the greatest presence; before it begins and after it ends, the best of what is there then."""
-    chosen: dict[int, Pose] = {}
-    free = set(range(len(people)))
-    for track in sorted(_tracks(people, aspect), key=lambda track: -track.presence):
-        span = set(range(min(track.poses), track.last + 1))
-        if span <= free:  # else there at the same time as the chosen one: somebody else
-            chosen.update(track.poses)
-            free -= span
+    """The track with the greatest presence, and those that may be the same person before it begins or after it ends.
+
+    Other frames are left empty: somebody else, or a false detection before the dancer comes, must not dance.
+    """
+    tracks = sorted(_tracks(people, aspect), key=lambda track: -track.presence)
+    chosen = tracks.pop(0).poses if tracks else {}
+    for track in sorted(tracks, key=lambda track: _absence(chosen, track)):  # the nearest in time first
+        if _absence(chosen, track) > 0 and _may_be_the_same(chosen, track, aspect):
+            chosen = {**chosen, **track.poses}
     return [chosen.get(frame, Pose.empty()) for frame in range(len(people))]
+
+
+def _absence(chosen: dict[int, Pose], track: _Track) -> int:
+    """Frames from the one to the other, not above 0 where they are there at the same time."""
+    return max(min(chosen) - track.last, min(track.poses) - max(chosen))
+
+
+def _may_be_the_same(chosen: dict[int, Pose], track: _Track, aspect: float) -> bool:
+    """Whether two poses at the ends of an absence are alike in size and place."""
+    before = track.last < min(chosen)
+    one, other = (
+        (chosen[min(chosen)], track.poses[track.last])
+        if before
+        else (chosen[max(chosen)], track.poses[min(track.poses)])
+    )
+    both = one.body_seen & other.body_seen
+    if both.sum() < 2:
+        return False
+    bodies = [pose.body[both] * (aspect, 1) for pose in (one, other)]
+    middles = [body.mean(0) for body in bodies]
+    small, large = sorted(
+        float(np.hypot(*(body - middle).T).mean()) for body, middle in zip(bodies, middles, strict=True)
+    )
+    way = min(LONGEST_WAY, SHORTEST_WAY + STEP * _absence(chosen, track))
+    return large <= LARGEST_CHANGE * small and float(np.hypot(*(middles[0] - middles[1]))) <= way * large
 
 
 def _tracks(people: list[list[Pose]], aspect: float) -> list[_Track]:

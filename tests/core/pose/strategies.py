@@ -1,21 +1,14 @@
-"""What hypothesis draws for the tests of poses, and how many examples: HYPOTHESIS_PROFILE=thorough gives 1,000."""
+"""What hypothesis draws for the tests of poses."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from unianimate_core.pose import Pose
 
 DATA = Path(__file__).parents[2] / "data"
-
-QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-settings.register_profile("quick", max_examples=100, **QUIET)
-settings.register_profile("thorough", max_examples=1000, **QUIET)
-settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 SIDES = [(2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17), (19, 18)]
 

@@ -5,8 +5,7 @@ import pytest
 
 from tests.core.pose.strategies import DRIVING, REFERENCE
 from unianimate_core.pose import Pose, PoseError, align_poses
-from unianimate_core.pose.align_bones import LONGEST
-from unianimate_core.pose.bone_lengths import PARENT, PROPORTIONS, bone_lengths
+from unianimate_core.pose.bone_lengths import LONGEST, PARENT, PROPORTIONS, bone_lengths
 
 
 def with_body(body: np.ndarray, hidden: tuple[int, ...] = (), pose: Pose = REFERENCE) -> Pose:
@@ -69,6 +68,32 @@ def test_a_seated_reference_does_not_shrink_the_legs_of_a_standing_dancer():
     for thigh in (9, 12):
         assert authors[thigh] == pytest.approx(0.15)
         assert 0.6 < robust[thigh] < 1.4
+
+
+def seated_at(floor: float, thighs: float) -> Pose:
+    """The reference with thighs this share as long as they are, moved down until its toes are at `floor`."""
+    body = REFERENCE.body.copy()
+    for hip, leg in ((8, (9, 10, 19)), (11, (12, 13, 18))):
+        body[list(leg)] -= (1 - thighs) * (body[leg[0]] - body[hip])
+    return with_body(body + np.array([0, floor - body[:, 1].max()]))
+
+
+@pytest.mark.parametrize("thighs", [0.0, 0.15, 0.35])
+def test_a_seated_reference_whose_feet_are_in_the_picture_keeps_them_there(thighs):
+    """The picture shows the seat and the floor; a standing dancer's full legs would hang out of it."""
+    seated = seated_at(0.97, thighs)
+    aligned = align_poses(seated, swaying(REFERENCE))
+    feet = max(pose.body[[10, 13, 18, 19], 1].max() for pose in aligned)
+    assert 0.9 < feet < 1
+    roomy = seated_at(0.8, thighs)
+    longer = align_poses(roomy, swaying(REFERENCE))
+    assert lengths(longer[0])[9] > 1.5 * lengths(aligned[0])[9]
+    assert max(pose.body[[18, 19], 1].max() for pose in longer) < 1
+
+
+def test_a_seated_reference_whose_feet_are_cut_off_gets_full_legs():
+    seated = seated_at(1.1, 0.35)
+    assert lengths(align_poses(seated, swaying(REFERENCE))[0])[9] > 0.6 * lengths(REFERENCE)[9]
 
 
 def test_an_adult_dancer_takes_on_the_proportions_of_a_child():

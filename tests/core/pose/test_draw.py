@@ -80,3 +80,18 @@ def test_sizes_and_canvases_that_do_not_exist_are_named():
         draw_pose(REFERENCE, 64, 0)
     with pytest.raises(PoseError, match="canvas is 'clip'"):
         draw_poses([REFERENCE], 64, 64, canvas="clip")
+
+
+@pytest.mark.parametrize("stroke", ["stick_width", "hand_width", "point_radius", "face_radius"])
+@pytest.mark.parametrize("value", [-3, 0, 1025, 10**9, 2.5, float("nan"), True, None])
+def test_strokes_that_cannot_be_are_named(stroke, value):
+    """OpenCV draws some of these, and kills the process for others."""
+    with pytest.raises(PoseError, match=f"^{stroke} is .*1 to 1024$"):
+        draw_pose(REFERENCE, 64, 64, **{stroke: value})
+    for canvas in ("trained", "own"):
+        with pytest.raises(PoseError, match=f"^{stroke} is"):
+            draw_poses([REFERENCE], 64, 64, canvas=canvas, **{stroke: value})
+
+
+def test_the_widest_strokes_can_be_drawn():
+    assert draw_poses([REFERENCE], 1536, 1024, canvas="own", stick_width=1024, point_radius=np.int64(1024)).any()

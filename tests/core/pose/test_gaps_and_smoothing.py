@@ -40,6 +40,31 @@ def test_long_gaps_repeat_the_last_pose_and_say_so():
     assert "nobody seen in 4, 0 partly interpolated, 4 repeated" in str(report)
 
 
+def test_a_report_lists_runs_of_frames_that_are_alike():
+    """So that a user knows where to look."""
+    _, report = fill_gaps([*clip_with_hole(4), *([without(moved(0.13), *range(2, 18))] * 2), Pose.empty()], longest=3)
+    assert report.text().split("\n") == [
+        report.summary(),
+        "frames 5-8: doubt 1.0, nobody seen, repeated",
+        "frames 14-15: doubt 0.8",
+        "frame 16: doubt 1.0, nobody seen, repeated",
+    ]
+    assert str(report) == report.text()
+    _, report = fill_gaps(clip_with_hole(2))
+    assert report.text().split("\n")[1:] == ["frames 5-6: doubt 1.0, nobody seen, interpolated"]
+
+
+@given(st.lists(people(), max_size=12), st.sampled_from(["interpolate", "repeat", "empty"]), st.floats(0, 1))
+def test_every_doubtful_frame_is_in_a_report_once(poses, fill, doubtful):
+    _, report = fill_gaps(poses, fill)
+    listed = []
+    for line in report.text(doubtful).split("\n")[1:]:
+        numbers = [int(number) for number in line.split(":")[0].split(" ")[1].split("-")]
+        listed += range(numbers[0], numbers[-1] + 1)
+    expected = (report.doubt > doubtful) | report.absent | report.interpolated | report.repeated
+    assert listed == np.flatnonzero(expected).tolist()
+
+
 def test_gaps_at_the_ends_repeat_the_nearest_pose():
     filled, _ = fill_gaps([Pose.empty(), moved(0), moved(0.1), Pose.empty()])
     assert filled[0] == moved(0) and filled[3] == moved(0.1)

@@ -8,7 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.core.pose.strategies import REFERENCE, people
-from unianimate_core.pose import Pose, PoseError, people_by_frame, people_of_frame, read_keypoints, write_keypoints
+from unianimate_core.pose import (
+    Pose,
+    PoseError,
+    frames_of_people,
+    people_by_frame,
+    people_of_frame,
+    read_keypoints,
+    write_keypoints,
+)
 from unianimate_core.pose.keypoint_json import parse_keypoints
 
 FRAME = REFERENCE.to_openpose(512, 768)
@@ -55,6 +63,16 @@ def test_any_bytes_give_poses_or_a_clear_error(content):
     except PoseError:
         return
     assert json.loads(content) == []
+
+
+@given(st.lists(st.lists(people(), max_size=2), max_size=3), st.integers(16, 4096), st.integers(16, 4096))
+def test_a_clip_survives_openpose(clip, width, height):
+    """With its hands, wherever they lie, and among frames of any other kind."""
+    back = people_by_frame(json.loads(json.dumps(frames_of_people(clip, width, height))))
+    assert [len(frame) for frame in back] == [len(frame) for frame in clip]
+    for poses, others in zip(back, clip, strict=True):
+        for pose, other in zip(poses, others, strict=True):
+            np.testing.assert_allclose(pose.hands, other.hands, rtol=0, atol=1e-12)
 
 
 @given(people(), st.integers(16, 4096), st.integers(16, 4096))
@@ -115,17 +133,59 @@ def person_with_hands(left_at: int, right_at: int) -> Pose:
     return Pose(REFERENCE.body, hands, REFERENCE.face)
 
 
+def of_another_pack(pose: Pose) -> dict:
+    """As we write it, without the mark."""
+    frame = pose.to_openpose(512, 768)
+    return {name: frame[name] for name in ("canvas_width", "canvas_height", "people")}
+
+
 def test_hands_named_the_wrong_way_round_are_put_right():
     """An extractor that calls the left hand right would have each hand ride on the other arm."""
     right, wrong = person_with_hands(7, 4), person_with_hands(4, 7)
-    np.testing.assert_allclose(Pose.from_openpose(wrong.to_openpose(512, 768)).hands, right.hands)
-    np.testing.assert_allclose(Pose.from_openpose(right.to_openpose(512, 768)).hands, right.hands)
+    np.testing.assert_allclose(Pose.from_openpose(of_another_pack(wrong)).hands, right.hands)
+    np.testing.assert_allclose(Pose.from_openpose(of_another_pack(right)).hands, right.hands)
 
 
 def test_hands_that_are_elsewhere_keep_their_names():
     """Only a hand at the other wrist is taken for the other hand."""
     odd = person_with_hands(4, 0)
-    np.testing.assert_allclose(Pose.from_openpose(odd.to_openpose(512, 768)).hands, odd.hands)
+    np.testing.assert_allclose(Pose.from_openpose(of_another_pack(odd)).hands, odd.hands)
+
+
+def test_frames_that_we_wrote_keep_the_names_of_their_hands():
+    """A user may want hands where they are, and what we save must come back."""
+    crossed = person_with_hands(4, 7)
+    np.testing.assert_allclose(Pose.from_openpose(crossed.to_openpose(512, 768)).hands, crossed.hands)
+    clip = [of_another_pack(person_with_hands(4, 7)), crossed.to_openpose(512, 768)]
+    people = [pose for (pose,) in people_by_frame(clip)]
+    np.testing.assert_allclose(people[0].hands, person_with_hands(7, 4).hands)
+    np.testing.assert_allclose(people[1].hands, crossed.hands)
+
+
+def clip_of_hands(exchanged: bool, unseen: set[int], meeting: set[int], odd: set[int]) -> list[Pose]:
+    """20 frames of hands at their wrists or at each other's; with a wrist unseen, hands that meet, or the opposite."""
+    clip = []
+    for frame in range(20):
+        pose = person_with_hands(*((4, 7) if exchanged != (frame in odd) else (7, 4)))
+        body, hands, score = pose.body.copy(), pose.hands.copy(), pose.body_score.copy()
+        if frame in unseen:
+            score[4] = 0
+        if frame in meeting:
+            hands += (body[0] - hands[:, :1]) + np.array([[[-0.01, 0]], [[0.01, 0]]])
+            body[[4, 7]] = hands[::-1, 0] if exchanged else hands[:, 0]
+        clip.append(Pose(body, hands, pose.face, score))
+    return clip
+
+
+few = st.sets(st.integers(0, 19), max_size=8)
+
+
+@given(st.booleans(), few, few, st.sets(st.integers(0, 19), max_size=2))
+def test_hands_are_exchanged_throughout_a_clip_or_nowhere(exchanged, unseen, meeting, odd):
+    """An extractor does not change its mind: frames that cannot be told go with those that can."""
+    clip = clip_of_hands(exchanged, unseen, meeting, odd)
+    for (pose,), named in zip(people_by_frame([of_another_pack(pose) for pose in clip]), clip, strict=True):
+        np.testing.assert_allclose(pose.hands, named.hands[::-1] if exchanged else named.hands)
 
 
 def test_a_frame_without_people_is_an_empty_pose():

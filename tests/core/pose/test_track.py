@@ -46,6 +46,23 @@ def test_a_dancer_who_comes_back_after_long_is_found_again():
     assert [pose.is_empty for pose in choose_people(people)] == [not people[frame] for frame in range(70)]
 
 
+@pytest.mark.parametrize("frames", [1, 5, 25])
+def test_somebody_else_before_or_after_the_dancer_is_left_out(frames):
+    """Gaps at the ends then repeat the dancer; a false person there would place and scale the whole clip."""
+    for somebody in (person(0.85), person(0.5, size=0.1), person(0.4, y=1.1, size=0.6)):
+        people = [[somebody]] * frames + [[dancer(frame)] for frame in range(40)]
+        assert [pose.is_empty for pose in choose_people(people)] == [True] * frames + [False] * 40
+        assert [pose.is_empty for pose in choose_people(people[::-1])] == [False] * 40 + [True] * frames
+
+
+def test_the_dancer_is_known_again_beside_somebody_else():
+    """After a long absence, with another size and place close to those before."""
+    people = [[dancer(0)] if frame < 40 else [person(0.58, size=0.5), person(0.9)] for frame in range(110)]
+    for frame in range(40, 80):
+        people[frame] = []
+    assert middles(choose_people(people)) == [0.5] * 40 + [-1] * 40 + [0.58] * 30
+
+
 def test_a_fast_dancer_is_not_lost():
     """A fifth of the body's height a frame: a run, at 8 frames a second."""
     frames = [person(0.1 + 0.04 * frame, size=0.2) for frame in range(12)]
