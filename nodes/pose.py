@@ -92,7 +92,7 @@ class DWPoseExtract(io.ComfyNode):
         poses, report = clean(people, options, width / height, fps)
         keypoints = frames_of_people([[pose] for pose in poses], width, height)
         pictures_of_poses = drawn(poses if draw else poses[:1], width, height, options)
-        return io.NodeOutput(keypoints, pictures_of_poses, fps, report.text())
+        return io.NodeOutput(keypoints, pictures_of_poses, fps, report.text(doubtful=0.1))
 
 
 def tell_device(node_id: str | None, device: str) -> None:
@@ -213,7 +213,7 @@ def driving_poses(driving: list, options: dict, fps: float) -> tuple[list[Pose],
         raise ValueError(f"driving shows nobody in its {len(people)} frames: use key points of a person")
     size = (driving[0]["canvas_width"], driving[0]["canvas_height"])
     poses, report = clean(people, options, size[0] / size[1], fps)
-    return poses, size, report.text()
+    return poses, size, report.text(doubtful=0.1)
 
 
 def reference_pose(
