@@ -98,10 +98,8 @@ class HostUNet(UNet):
             return None if cond is None else rearrange(cond, "(b t) c h w -> b c t h w", b=clips)[:, :, :1]
 
         text = check_text(context, self.config)[::frames]
-        if image_tokens is None:
-            image_tokens = text.new_zeros(1, self.config.image_tokens, text.shape[-1])
         conditions = Conditions(
-            context=torch.cat([text, image_tokens[::frames].expand(clips, -1, -1)], dim=1),
+            context=self.conditions.context(text, None if image_tokens is None else image_tokens[::frames]),
             pose=None if pose is None else rearrange(pose, "(b t) c h w -> b c t h w", b=clips),
             first_frame=first(first_frame),
             reference=first(reference),

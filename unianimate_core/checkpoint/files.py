@@ -1,4 +1,4 @@
-"""Checkpoint files: read without running code and without a second copy in memory, written whole or not at all."""
+"""Checkpoint files, read without running code and without a second copy in memory."""
 
 from __future__ import annotations
 
@@ -11,10 +11,6 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
-
-from ..atomic import replacing
-
-__all__ = ["CheckpointError", "read", "replacing"]
 
 _ZIP = b"PK"  # PyTorch's present format, which alone can be mapped
 _PICKLE = b"\x80"

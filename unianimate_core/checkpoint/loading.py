@@ -13,6 +13,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from ..atomic import replacing
 from ..config import ConfigError, ModelConfig
 from ..model import UNet
 from ..model.backend import Attention
@@ -186,7 +187,7 @@ def convert_checkpoint(
         raise ValueError(f"destination is {Path(destination).name}: give a name that ends in .safetensors")
     state_dict, config = read_checkpoint(source)
     size = sum(tensor.numel() for tensor in state_dict.values()) * dtype.itemsize
-    with files.replacing(destination, expected_bytes=size) as path:
+    with replacing(destination, expected_bytes=size) as path:
         converted = {}
         for done, name in enumerate(list(state_dict), start=1):
             converted[name] = _converted(name, state_dict.pop(name), dtype)

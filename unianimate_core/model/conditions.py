@@ -166,7 +166,7 @@ class ConditionEncoder(nn.Module):
     ) -> Conditions:
         """Shapes as in UNet.forward. A reference pose without a reference latent is not used."""
         return Conditions(
-            context=self.context(text, image),
+            context=self.context(text, None if image is None else self.image_tokens(image)),
             pose=None if pose is None else self.pose(pose),
             # Repeated over the frames, the first frame would attend to equal values only: one frame says it all.
             first_frame=None if first_frame is None else self.first_frame(first_frame),
@@ -185,11 +185,9 @@ class ConditionEncoder(nn.Module):
             )
         return features + self.reference_pose(pose)
 
-    def context(self, text: Tensor, image: Tensor | None) -> Tensor:
+    def context(self, text: Tensor, tokens: Tensor | None) -> Tensor:
         """The text states followed by the image tokens, which are zeros where there is no picture. b m C."""
-        if image is None:
+        if tokens is None:
             tokens = text.new_zeros(len(text), self.image_tokens.tokens, text.shape[-1])
-        else:
-            tokens = self.image_tokens(image)
         batch = max(len(text), len(tokens))
         return torch.cat([text.expand(batch, -1, -1), tokens.expand(batch, -1, -1)], dim=1)
