@@ -97,9 +97,10 @@ def _add_evaluate(commands) -> None:
         nargs="+",
         metavar="NAME",
         help="of l1, psnr, psnr_star and ssim, which are the default; lpips and fvd, which need downloaded weights; "
-        "l1_published and psnr_published, which compare with the paper's columns alone",
+        "seam and drift, of chained videos; l1_published and psnr_published, to compare with the paper's columns alone",
     )
     command.add_argument("--resize", metavar="WIDTHxHEIGHT", help="resize both before measuring, such as 256x256")
+    command.add_argument("--segment-length", type=int, metavar="FRAMES", help="of a chained video, for seam and drift")
     command.add_argument("--json", type=Path, metavar="FILE", help="write everything, each video's numbers included")
     command.add_argument("--seed", type=int, default=0, help="of the draws for the intervals (default: 0)")
     command.add_argument(

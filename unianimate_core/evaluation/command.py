@@ -20,6 +20,7 @@ def run(options: argparse.Namespace) -> None:
     }
     settings = EvaluationSettings(
         backbone=options.backbone,
+        segment_length=options.segment_length,
         device=options.device,
         seed=options.seed,
         **{name: value for name, value in given.items() if value is not None},

@@ -139,7 +139,7 @@ FRAME_METRICS: dict[str, FrameMetric] = {
     "l1_published": l1_published,
     "psnr_published": psnr_published,
 }
-LPIPS, FVD = "lpips", "fvd"
+LPIPS, FVD, SEAM, DRIFT = "lpips", "fvd", "seam", "drift"
 METRICS = {
     "l1": Metric("L1", larger_is_better=False, digits=4),
     "psnr": Metric("PSNR", larger_is_better=True, digits=2),
@@ -147,6 +147,8 @@ METRICS = {
     "ssim": Metric("SSIM", larger_is_better=True, digits=4),
     LPIPS: Metric("LPIPS", larger_is_better=False, digits=4),
     FVD: Metric("FVD", larger_is_better=False, digits=1),
+    SEAM: Metric("seam jump", larger_is_better=False, digits=2),
+    DRIFT: Metric("drift a segment", larger_is_better=False, digits=3),
     "l1_published": Metric("L1 as published", larger_is_better=False, digits=7),
     "psnr_published": Metric("PSNR as published", larger_is_better=True, digits=2),
 }

@@ -10,10 +10,12 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from ..long_video import new_frames, split_segments
 from .bootstrap import DRAWS, LEVEL, Estimate, finite_mean, mean_estimate
-from .folders import VideoPair, check_pair, pair_videos, read_clips
+from .continuity import colour_distances, drift, frame_changes, seam_jump
+from .folders import VideoPair, check_pair, pair_videos, read_clips, read_video
 from .fvd import CLIP_FRAMES, InflatedInception, VideoFeatures, fvd_estimate
-from .metrics import DEFAULT_METRICS, FRAME_METRICS, FVD, LPIPS, METRICS, FrameMetric
+from .metrics import DEFAULT_METRICS, DRIFT, FRAME_METRICS, FVD, LPIPS, METRICS, SEAM, FrameMetric
 from .perceptual import Backbone, PerceptualDistance
 from .weights import default_folder
 
@@ -24,12 +26,14 @@ Progress = Callable[[int, int], None]
 class EvaluationSettings:
     """metrics: names of METRICS. size: (width, height) to resize both to, None for as they are.
 
+    segment_length: frames of the segments that a long video was chained of, for seam and drift; they share one frame.
     backbone: of LPIPS. weights: folder of downloaded weights. device: of the networks, "auto" for a GPU if there is
     one. seed, draws, level: of the bootstrap.
     """
 
     metrics: tuple[str, ...] = DEFAULT_METRICS
     size: tuple[int, int] | None = None
+    segment_length: int | None = None
     backbone: Backbone = "vgg"
     weights: Path = field(default_factory=default_folder)
     device: str = "auto"
@@ -42,6 +46,8 @@ class EvaluationSettings:
         if unknown or not self.metrics:
             given = f"{unknown[0]!r} is no metric" if unknown else "no metric was asked for"
             raise ValueError(f"{given}: choose of {', '.join(METRICS)}")
+        if self.segment_length is None and {SEAM, DRIFT} & set(self.metrics):
+            raise ValueError(f"{SEAM} and {DRIFT} are of chained segments: give their length with --segment-length")
         if self.seed < 0:
             raise ValueError(f"the seed is {self.seed}: give 0 or more")
 
@@ -101,7 +107,7 @@ def _loaded(settings: EvaluationSettings) -> tuple[dict[str, FrameMetric], Video
     for name in settings.metrics:
         if name == LPIPS:
             frame_metrics[name] = PerceptualDistance(settings.backbone, settings.weights, device)
-        elif name != FVD:
+        elif name in FRAME_METRICS:
             frame_metrics[name] = FRAME_METRICS[name]
     return frame_metrics, InflatedInception(settings.weights, device) if FVD in settings.metrics else None
 
@@ -125,7 +131,20 @@ def _measure(
                 own.append(video_features(clip))
     if video_features is not None and not features[0]:
         raise ValueError(f"{pair.name} has {frames} frames, FVD takes clips of {CLIP_FRAMES}: leave fvd out")
-    return VideoScores(pair.name, frames, {name: finite_mean(own) for name, own in values.items()}), features
+    means = {name: finite_mean(own) for name, own in values.items()}
+    if settings.segment_length is not None:
+        means |= _continuity(pair, frames, settings.segment_length)
+    return VideoScores(pair.name, frames, means), features
+
+
+def _continuity(pair: VideoPair, frames: int, segment_length: int) -> dict[str, float]:
+    """Of the result as it is stored. Its colours drift from those of the true video's first frame."""
+    segments = new_frames(split_segments(frames, segment_length))
+    distances = colour_distances(read_video(pair.result), reference=next(read_video(pair.truth)))
+    return {
+        SEAM: seam_jump(frame_changes(read_video(pair.result)), segments).jump,
+        DRIFT: drift(distances, segments).a_segment,
+    }
 
 
 def _estimates(

@@ -11,7 +11,7 @@ import pytest
 from tests.core.evaluation.stand_ins import moving_square, write_i3d, write_pictures, write_video
 from unianimate_core.__main__ import main
 from unianimate_core.evaluation import fvd
-from unianimate_core.evaluation.metrics import METRICS, psnr
+from unianimate_core.evaluation.metrics import FRAME_METRICS, METRICS, psnr
 from unianimate_core.evaluation.run import EvaluationSettings, evaluate
 
 pytest.importorskip("av")
@@ -90,7 +90,7 @@ def test_long_and_short_videos_weigh_the_same(tmp_path):
 
 def test_every_metric_goes_the_way_its_arrow_says(folders):
     """Darker by more is worse by all of them."""
-    names = tuple(name for name in METRICS if name not in ("lpips", "fvd", "psnr_published"))
+    names = tuple(name for name in METRICS if name in FRAME_METRICS and name != "psnr_published")
     videos = evaluate(*folders, EvaluationSettings(names)).videos
     for name in names:
         values = [video.means[name] for video in videos]
@@ -118,6 +118,27 @@ def test_fvd_refuses_videos_shorter_than_a_clip(tmp_path, monkeypatch):
         write_pictures(tmp_path / folder / "a", moving_square(15))
     with pytest.raises(ValueError, match="a has 15 frames, FVD takes clips of 16: leave fvd out"):
         evaluate(tmp_path / "results", tmp_path / "truth", EvaluationSettings(("fvd",), weights=tmp_path))
+
+
+def test_seams_and_drift_are_of_the_result(tmp_path):
+    """A chain of three segments that turns brighter by 6 steps at each hand-over; between them the square moves."""
+    pictures = moving_square(25)
+    chained = [picture + 6 * np.uint8(max(index - 1, 0) // 8) for index, picture in enumerate(pictures)]
+    write_pictures(tmp_path / "results" / "a", chained)
+    write_pictures(tmp_path / "truth" / "a", pictures)
+    settings = EvaluationSettings(("seam", "drift", "l1"), segment_length=9)
+    estimates = evaluate(tmp_path / "results", tmp_path / "truth", settings).estimates
+    assert list(estimates) == ["seam", "drift", "l1"]
+    usual = 2 * 2 * 16 * 160 / (48 * 64)  # two columns of the square come and two go
+    assert estimates["seam"].value == pytest.approx((6 + usual) / usual, rel=0.1)
+    assert estimates["drift"].value == pytest.approx(6 / math.sqrt(2), rel=0.01)  # means move, deviations do not
+
+
+def test_seams_need_the_length_of_the_segments():
+    with pytest.raises(
+        ValueError, match="seam and drift are of chained segments: give their length with --segment-len"
+    ):
+        EvaluationSettings(("seam",))
 
 
 @pytest.mark.parametrize("metric", ["lpips", "fvd"])
