@@ -10,9 +10,7 @@ WALLS = (
     *((206, 222, 214), (226, 214, 198), (190, 206, 224), (222, 200, 206), (204, 200, 222), (236, 232, 222)),
     *((150, 176, 170), (172, 160, 150), (128, 146, 168), (92, 104, 116), (214, 220, 180), (180, 196, 200)),
 )
-FLOORS = (
-    *((150, 128, 104), (120, 108, 100), (176, 160, 136), (104, 112, 104), (140, 132, 128), (186, 170, 150)),
-)
+FLOORS = (*((150, 128, 104), (120, 108, 100), (176, 160, 136), (104, 112, 104), (140, 132, 128), (186, 170, 150)),)
 TEXTURES = ("bricks", "panels", "wallpaper", "hills", "curtain", "window")
 
 
@@ -52,14 +50,15 @@ def _lay_floor(random, picture, floor, horizon: int, kind: str) -> None:
 def _gradient(random, picture, wall):
     height, width = picture.shape[:2]
     other = np.array(WALLS[random.integers(len(WALLS))], float)
-    y, x = np.linspace(0, 1, height)[:, None, None], np.linspace(0, 1, width)[None, :, None]
+    y, x = np.linspace(0, 1, 48)[:, None, None], np.linspace(0, 1, 48)[None, :, None]
     if random.random() < 0.4:
         share = np.clip(np.hypot(x - random.uniform(0.3, 0.7), (y - random.uniform(0.2, 0.6)) * 1.3) * 1.3, 0, 1)
         other = wall * 0.6
     else:
         angle = random.uniform(-0.6, 0.6)
         share = np.clip(y * np.cos(angle) + x * np.sin(angle), 0, 1)
-    return (wall + (other - wall) * share).astype(np.float32)
+    coarse = (wall + (other - wall) * share).astype(np.float32)
+    return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
 def _bricks(random, picture, wall, horizon, finest):
@@ -76,7 +75,7 @@ def _bricks(random, picture, wall, horizon, finest):
 
 
 def _panels(random, picture, wall, horizon, finest):
-    height, width = picture.shape[:2]
+    width = picture.shape[1]
     wide = max(width / random.uniform(4, 8), 4 * finest)
     for column in range(int(width / wide) + 1):
         left = round(column * wide)
@@ -105,7 +104,9 @@ def _hills(random, picture, wall, horizon, finest):
         waves = sum(random.uniform(0.015, 0.05) * np.sin(2 * np.pi * (k * x + random.random())) for k in (0.7, 1.6))
         top = (level + waves) * horizon
         outline = np.concatenate([np.stack([x * width, top], -1), [[width, height], [0, height]]])
-        cv2.fillPoly(picture, [outline.astype(np.int32)], tuple(map(float, np.array(colour) + random.uniform(-14, 14, 3))))
+        cv2.fillPoly(
+            picture, [outline.astype(np.int32)], tuple(map(float, np.array(colour) + random.uniform(-14, 14, 3)))
+        )
     return picture
 
 

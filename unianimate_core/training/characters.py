@@ -12,19 +12,20 @@ from ..pose.opencv import cv2
 from .appearance import Appearance, random_appearance
 from .backgrounds import random_background
 from .figure import Camera, Figure, seen_by
+from .ground import cast_shadow, put_stool
 from .head import hair_behind, head
 from .limbs import arm, leg
 from .motion import FPS, Motion, random_motion
-from .posture import Bones, bones_of
-from .shapes import Layer, Shape, edge, paint, shade
+from .posture import bones_of
+from .shapes import Layer, paint
 from .trunk import skirt, trunk
 from .world import WHOLE_WORLD, Split, WorldSettings, random_stream
 
 __all__ = ["DrawnClip", "WorldSettings", "draw_clip"]
 
-MARGIN = 0.04  # of the canvas, around everything that the person reaches
-REHEARSAL = np.arange(0, 24, 0.21)  # seconds at which a motion's reach is measured
-FAR_EAR = -0.25  # an ear that points so far away from the viewer is not seen
+MARGIN = 0.025  # of the canvas, around everything that the person reaches
+REHEARSAL = np.arange(0, 20, 0.27)  # seconds at which a motion's reach is measured
+FAR_EAR = -0.5  # an ear that points so far away from the viewer is not seen
 
 
 @dataclass(frozen=True)
@@ -81,21 +82,26 @@ class _Stage:
     @classmethod
     def random(cls, random: np.random.Generator, who: Appearance, motion: Motion, small: bool, height: int, width: int):
         """The person as large as wished, or as the motion's reach lets the canvas hold."""
-        factor = _enlargement(height)
         pitch = random.uniform(14, 20) if motion.seated else random.uniform(5, 12)
-        bones = bones_of(motion.postures(REHEARSAL), who.proportions)
-        flat, _ = Camera(pitch, who.height, (0.0, 0.0)).project(np.concatenate([bones.body, bones.hands.reshape(len(REHEARSAL), 42, 3)], axis=1))
-        top = flat[..., 1].min() - 1.25 * who.proportions.head * who.height
-        left, right, bottom = flat[..., 0].min() - 0.03, flat[..., 0].max() + 0.03, flat[..., 1].max() + 0.03
-        fit_height = (1 - 2 * MARGIN) * height / (bottom - top)
-        fit_width = (1 - 2 * MARGIN) * width / (right - left)
+        left, top, right, bottom = _reach(who, motion, pitch)
         wished = height * (random.uniform(0.46, 0.6) if small else random.uniform(0.8, 0.95))
-        unit = min(wished, fit_height, fit_width)
-        free_x, free_y = width - unit * (right - left), height - unit * (bottom - top)
-        x = MARGIN * width + (free_x - 2 * MARGIN * width) * random.uniform(0.25, 0.75) - unit * left
-        y = height - MARGIN * height - (free_y - 2 * MARGIN * height) * random.uniform(0.2, 0.55) - unit * bottom
-        camera = Camera(pitch, unit * factor, (x * factor, y * factor))
-        return cls(height * factor, width * factor, camera, y / height)
+        inner = 1 - 2 * MARGIN
+        unit = min(wished, inner * height / (bottom - top), inner * width / (right - left))
+        free_x, free_y = inner * width - unit * (right - left), inner * height - unit * (bottom - top)
+        x = MARGIN * width + free_x * random.uniform(0.25, 0.75) - unit * left
+        y = height * (1 - MARGIN) - free_y * random.uniform(0.15, 0.5) - unit * bottom
+        factor = _enlargement(height)
+        return cls(height * factor, width * factor, Camera(pitch, unit * factor, (x * factor, y * factor)), y / height)
+
+
+def _reach(who: Appearance, motion: Motion, pitch: float) -> tuple[float, float, float, float]:
+    """Left, top, right, bottom of what the person reaches but for rare moments, in units of an adult's height."""
+    bones = bones_of(motion.postures(REHEARSAL), who.proportions)
+    everything = np.concatenate([bones.body, bones.hands.reshape(len(REHEARSAL), -1, 3)], axis=1)
+    flat, _ = Camera(pitch, who.height, (0.0, 0.0)).project(everything)
+    left, top = np.percentile(flat.min(1), 2, axis=0)
+    right, bottom = np.percentile(flat.max(1), 98, axis=0)
+    return left - 0.02, top - 1.25 * who.proportions.head * who.height, right + 0.02, bottom + 0.03
 
 
 def _enlargement(height: int) -> int:
@@ -106,11 +112,11 @@ def _enlargement(height: int) -> int:
 def _pictures(figure: Figure, motion: Motion, background: np.ndarray, stage: _Stage, size: tuple[int, int]):
     layers = _layers(figure)
     if motion.seated:
-        _put_stool(background, figure)
+        put_stool(background, figure)
     canvases = []
     for frame in range(len(figure.body)):
         canvas = background.copy()
-        _cast_shadow(canvas, figure, frame)
+        cast_shadow(canvas, figure, frame)
         canvases.append(canvas)
     paint(layers, canvases)
     height, width = size
@@ -128,46 +134,15 @@ def _layers(figure: Figure) -> list[Layer]:
     return layers if behind is None else [behind, *layers]
 
 
-def _put_stool(canvas: np.ndarray, figure: Figure) -> None:
-    """Below the hips of the reference's moment; who sits stays there."""
-    hips = figure.body[:, [points.LEFT_HIP, points.RIGHT_HIP]].mean((0, 1))
-    ground = figure.body[:, [points.LEFT_ANKLE, points.RIGHT_ANKLE], 1].max()
-    unit = figure.unit
-    seat = hips + np.array([0, 0.05 * unit])
-    wood = (124.0, 92.0, 66.0)
-    for x in (-0.085, 0.085):
-        leg_box = np.array([[seat[0] + x * unit - 0.014 * unit, seat[1]], [seat[0] + x * unit + 0.014 * unit, seat[1]], [seat[0] + 1.2 * x * unit + 0.014 * unit, ground], [seat[0] + 1.2 * x * unit - 0.014 * unit, ground]])
-        cv2.fillPoly(canvas, [np.round(leg_box).astype(np.int32)], shade(wood, 0.75), cv2.LINE_AA)
-    for grow, colour in ((0.006, edge(wood)), (0, wood)):
-        axes = round((0.12 + grow) * unit), round((0.042 + grow) * unit)
-        cv2.ellipse(canvas, tuple(np.round(seat).astype(int).tolist()), axes, 0, 0, 360, colour, -1, cv2.LINE_AA)
-
-
-def _cast_shadow(canvas: np.ndarray, figure: Figure, frame: int) -> None:
-    """Darkens the ground below the feet."""
-    feet = np.concatenate([figure.body[frame, [points.LEFT_ANKLE, points.RIGHT_ANKLE]], figure.heels[frame]])
-    x, y = feet.mean(0)[0], feet[:, 1].max() + 0.01 * figure.unit
-    half_width, half_height = 0.08 * figure.unit + (feet[:, 0].max() - feet[:, 0].min()) / 2, 0.035 * figure.unit
-    left, right = max(0, round(x - half_width)), min(canvas.shape[1], round(x + half_width))
-    top, bottom = max(0, round(y - half_height)), min(canvas.shape[0], round(y + half_height))
-    if left >= right or top >= bottom:
-        return
-    across = ((np.arange(left, right) + 0.5 - x) / half_width) ** 2
-    along = ((np.arange(top, bottom) + 0.5 - y) / half_height) ** 2
-    darkness = 1 - 0.38 * np.clip(1 - across[None] - along[:, None], 0, 1)
-    region = canvas[top:bottom, left:right]
-    region[:] = (region * darkness[..., None]).astype(np.uint8)
-
-
 def _poses(figure: Figure, stage: _Stage) -> list[Pose]:
     size = stage.width, stage.height
     body, hands = figure.body / size, figure.hands / size
-    flat, towards = figure.axes["head"]
+    towards = figure.axes["head"][1]
     nobody = np.full((68, 2), points.UNSEEN)
     poses = []
     for frame in range(len(body)):
         score = np.ones(20)
-        score[points.LEFT_EAR] = float(towards[frame, 0] > FAR_EAR * 2)
-        score[points.RIGHT_EAR] = float(-towards[frame, 0] > FAR_EAR * 2)
+        score[points.LEFT_EAR] = float(towards[frame, 0] > FAR_EAR)
+        score[points.RIGHT_EAR] = float(-towards[frame, 0] > FAR_EAR)
         poses.append(Pose(body[frame], hands[frame], nobody, body_score=score))
     return poses

@@ -9,6 +9,9 @@ import numpy as np
 from .appearance import Appearance
 from .posture import Bones
 
+LINE = 0.006
+"""Width of the line around everything, in units of the height."""
+
 
 @dataclass(frozen=True)
 class Camera:
@@ -49,9 +52,13 @@ class Figure:
     axes: dict[str, tuple[np.ndarray, np.ndarray]]
     unit: float
 
-    @property
-    def height(self) -> float:
-        return self.unit
+    def middle(self, *joints: int) -> np.ndarray:
+        """(f, 2)."""
+        return self.body[:, list(joints)].mean(1)
+
+    def depth_of(self, *joints: int) -> np.ndarray:
+        """(f,), the mean."""
+        return self.body_depth[:, list(joints)].mean(1)
 
 
 def seen_by(camera: Camera, bones: Bones, appearance: Appearance) -> Figure:

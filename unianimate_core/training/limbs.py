@@ -6,17 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..pose import keypoints as points
 from .appearance import Appearance, Colour
-from .figure import Figure
+from .figure import LINE, Figure
 from .posture import ARMS, LEGS
-from .shapes import Layer, Shape, band, between, capsule, disc, edge, normal, shade, shaded_side
+from .shapes import Layer, Shape, band, between, capsule, disc, edge, shade, shaded_side
 
 # Radii in units of the standing height.
 SHOULDER, ELBOW, WRIST = 0.031, 0.0235, 0.017
-HIP, KNEE, ANKLE, CALF = 0.056, 0.038, 0.025, 0.008
+HIP, KNEE, ANKLE, CALF = 0.05, 0.037, 0.025, 0.008
 SLEEVE, TROUSERS = 1.16, 1.12  # cloth stands off the limb
-LINE = 0.006
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def arm(figure: Figure, side: int) -> Layer:
     upper = _Segment(shoulder, elbow, SHOULDER * unit, ELBOW * unit)
     lower = _Segment(elbow, wrist, ELBOW * unit, WRIST * unit)
     line = LINE * figure.unit
-    depth = figure.body_depth[:, list(ARMS[side])] @ np.array([0.2, 0.4, 0.4]) + 0.045 * figure.height
+    depth = figure.body_depth[:, list(ARMS[side])] @ np.array([0.2, 0.4, 0.4]) + 0.045 * figure.unit
     layer = Layer(depth)
     layer.shapes += [*_hand(figure, side, line), upper.shape(edge(who.skin), line), lower.shape(edge(who.skin), line)]
     layer.shapes += [upper.shape(who.skin), upper.shading(who.skin), lower.shape(who.skin), lower.shading(who.skin)]
@@ -77,34 +75,38 @@ def _sleeve_pattern(who: Appearance, part: _Segment) -> list[Shape]:
     shares = {"stripes": (0.16, 0.5, 0.84), "checks": (0.3, 0.75), "halves": (0.7,)}[who.pattern]
     width = 0.3 if who.pattern == "halves" else 0.15
     ends = part.start, part.end, part.start_radius, part.end_radius
-    return [Shape(band(*ends, share - width / 2, share + width / 2), who.pattern_colour) for share in shares]
+    bands = [band(*ends, share - width / 2, share + width / 2) for share in shares]
+    return [Shape(np.stack(bands, axis=1), who.pattern_colour)]
 
 
 def _hand(figure: Figure, side: int, line: float) -> list[Shape]:
     """Fingers as strokes, the palm as the shape between wrist and knuckles."""
     skin, hand = figure.appearance.skin, figure.hands[:, side]
     size = figure.appearance.proportions.hand * figure.unit
-    knuckles = [0, 5, 9, 13, 17]
-    palm = hand[:, knuckles]
-    middle = palm.mean(1, keepdims=True)
-    fingers = [hand[:, [0 if finger == 0 else 1 + 4 * finger, *range(2 + 4 * finger, 5 + 4 * finger)]] for finger in range(5)]
-    thick = 0.19 * size
-    shapes = [Shape(finger, edge(skin), thick + 1.6 * line) for finger in fingers]
-    shapes += [Shape(middle + (palm - middle) * 1.25, edge(skin), 0), Shape(palm, edge(skin), 0)]
-    shapes += [Shape(disc(middle[:, 0], 0.25 * size + line), edge(skin)), Shape(disc(middle[:, 0], 0.25 * size), skin)]
-    shapes += [Shape(middle + (palm - middle) * 1.1, skin)]
-    shapes += [Shape(finger, shade(skin, 0.93 + 0.02 * index), thick) for index, finger in enumerate(fingers)]
-    return shapes
+    palm = hand[:, [0, 5, 9, 13, 17]]
+    middle = palm.mean(1)
+    larger = middle[:, None] + 1.2 * (palm - middle[:, None])
+    fingers, thickness = hand[:, 1:].reshape(-1, 5, 4, 2), 0.19 * size
+    first, last = np.concatenate([hand[:, :1], hand[:, 1:4]], axis=1), fingers[:, 1:]
+    thumb, others = Shape(first, shade(skin, 0.94), thickness), Shape(last, shade(skin, 0.97), thickness)
+    return [
+        Shape(first, edge(skin), thickness + 1.6 * line),
+        Shape(last, edge(skin), thickness + 1.6 * line),
+        Shape(disc(middle, 0.27 * size + line), edge(skin)),
+        Shape(larger, skin),
+        Shape(disc(middle, 0.27 * size), skin),
+        others,
+        thumb,
+    ]
 
 
 def leg(figure: Figure, side: int) -> Layer:
     who, unit = figure.appearance, figure.unit * figure.appearance.proportions.girth
-    hip, knee, ankle, toe = (figure.body[:, joint] for joint in LEGS[side])
+    hip, knee, ankle = (figure.body[:, joint] for joint in LEGS[side][:3])
     thigh = _Segment(hip, knee, HIP * unit, KNEE * unit)
     shin = _Segment(knee, ankle, KNEE * unit, ANKLE * unit, CALF * unit)
     line = LINE * figure.unit
-    joints = [LEGS[side][1], LEGS[side][2]]
-    layer = Layer(figure.body_depth[:, joints].mean(1))
+    layer = Layer(figure.depth_of(*LEGS[side][1:3]))
     skin = shade(who.bottom_colour, 1.0) if who.bottom == "leggings" else who.skin
     layer.shapes += [thigh.shape(edge(skin), line), shin.shape(edge(skin), line), *_shoe(figure, side, line)]
     layer.shapes += [thigh.shape(skin), thigh.shading(skin), shin.shape(skin), shin.shading(skin)]
@@ -123,7 +125,7 @@ def leg(figure: Figure, side: int) -> Layer:
 
 def _shoe(figure: Figure, side: int, line: float) -> list[Shape]:
     """Sole and upper, from heel to toe joint."""
-    colour, unit = figure.appearance.shoes, figure.unit * figure.appearance.proportions.girth ** 0.5
+    colour, unit = figure.appearance.shoes, figure.unit * figure.appearance.proportions.girth**0.5
     ankle, toe = figure.body[:, LEGS[side][2]], figure.body[:, LEGS[side][3]]
     heel = figure.heels[:, side]
     down = np.array([0, 0.010 * unit])
@@ -131,7 +133,10 @@ def _shoe(figure: Figure, side: int, line: float) -> list[Shape]:
     return [
         Shape(capsule(heel, toe, radius + line, radius * 1.1 + line), edge(colour)),
         Shape(capsule(ankle, between(heel, toe, 0.45), 0.03 * unit + line, radius + line), edge(colour)),
-        Shape(capsule(heel + down, toe + down, radius * 0.9, radius), shade(colour, 1.7) if sum(colour) < 500 else shade(colour, 0.7)),
+        Shape(
+            capsule(heel + down, toe + down, radius * 0.9, radius),
+            shade(colour, 1.7) if sum(colour) < 500 else shade(colour, 0.7),
+        ),
         Shape(capsule(ankle, between(heel, toe, 0.45), 0.03 * unit, radius), colour),
         Shape(capsule(heel, toe, radius * 0.85, radius), colour),
         Shape(disc(toe - np.array([0.004, 0.006]) * unit, radius * 0.55), shade(colour, 1.18)),

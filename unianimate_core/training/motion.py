@@ -13,16 +13,31 @@ from .world import MOTIONS, RESIDUES, SEATED_MOTIONS, Split, WorldSettings, rand
 FPS = 8
 """Frames a second of clips, as of the released network's."""
 
-SLOWEST, FASTEST = 0.42, 0.85  # rounds a second
+SLOWEST, FASTEST = 0.5, 1.0  # rounds a second
 SMALLEST, LARGEST = 0.78, 1.15  # reach, 1 as the families are written
 REACHES = HEADINGS = 5
 SWAYS = 3  # sines of which each joint's own unrest is the sum
 
 # Degrees by which each angle wanders on its own, beside the family's motion.
 UNREST = {
-    **{"yaw": 5, "lean": 2.5, "tilt": 2.5, "twist": 6, "head_yaw": 14, "head_pitch": 6, "head_roll": 6},
-    **{"arm_raise": 8, "arm_forward": 10, "arm_twist": 8, "elbow": 10, "wrist": 12, "palm": 24, "curl": 18},
-    **{"thigh_forward": 2, "thigh_out": 1.5, "knee": 0, "toes_out": 5},
+    "yaw": 5,
+    "lean": 2.5,
+    "tilt": 2.5,
+    "twist": 6,
+    "head_yaw": 14,
+    "head_pitch": 6,
+    "head_roll": 6,
+    "arm_raise": 8,
+    "arm_forward": 10,
+    "arm_twist": 8,
+    "elbow": 10,
+    "wrist": 12,
+    "palm": 24,
+    "curl": 18,
+    "thigh_forward": 2,
+    "thigh_out": 1.5,
+    "knee": 0,
+    "toes_out": 5,
 }
 
 

@@ -88,9 +88,7 @@ def bones_of(posture: Posture, proportions: Proportions) -> Bones:
     hips_axes = _about_y(posture.yaw)
     trunk_axes = hips_axes @ _about_x(-posture.lean) @ _about_z(posture.tilt)
     chest_axes = trunk_axes @ _about_y(posture.twist)
-    head_axes = (
-        chest_axes @ _about_y(posture.head_yaw) @ _about_x(-posture.head_pitch) @ _about_z(posture.head_roll)
-    )
+    head_axes = chest_axes @ _about_y(posture.head_yaw) @ _about_x(-posture.head_pitch) @ _about_z(posture.head_roll)
     body, heels = np.zeros((frames, 20, 3)), np.zeros((frames, 2, 3))
     hands = np.zeros((frames, 2, 21, 3))
 
@@ -100,7 +98,9 @@ def bones_of(posture: Posture, proportions: Proportions) -> Bones:
         forward, out = np.radians(posture.thigh_forward[:, side]), np.radians(posture.thigh_out[:, side])
         bend = forward - np.radians(posture.knee[:, side])
         sideways = OUTWARD[side] * np.sin(out)
-        thigh = _along(hips_axes, sideways * np.abs(np.cos(forward)) ** 0.5, np.cos(out) * np.cos(forward), np.sin(forward))
+        thigh = _along(
+            hips_axes, sideways * np.abs(np.cos(forward)) ** 0.5, np.cos(out) * np.cos(forward), np.sin(forward)
+        )
         shin = _along(hips_axes, sideways * 0.7 * np.cos(bend), np.cos(out) * np.cos(bend), np.sin(bend))
         body[:, knee] = body[:, hip] + proportions.thigh * _unit(thigh)
         body[:, ankle] = body[:, knee] + proportions.shin * _unit(shin)

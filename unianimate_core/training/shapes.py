@@ -23,7 +23,9 @@ CIRCLE = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 
 @dataclass(frozen=True)
 class Shape:
-    """outline: (f, k, 2); thickness: of a line through these points, 0 for a filled shape."""
+    """outline: (f, k, 2), or (f, n, k, 2) for several that do not overlap; thickness: of a line through these points, 0
+    for filled shapes.
+    """
 
     outline: np.ndarray
     colour: Colour
@@ -129,12 +131,14 @@ def paint(layers: Sequence[Layer], canvases: Sequence[np.ndarray]) -> None:
         for index in order[:, frame]:
             for outline, colour, thickness in prepared[index]:
                 if thickness:
-                    line(canvas, [outline[frame]], False, colour, thickness, antialiased, FRACTION_BITS)
+                    line(canvas, list(outline[frame]), False, colour, thickness, antialiased, FRACTION_BITS)
                 else:
-                    fill(canvas, [outline[frame]], colour, antialiased, FRACTION_BITS)
+                    fill(canvas, list(outline[frame]), colour, antialiased, FRACTION_BITS)
 
 
 def _prepared(shape: Shape) -> tuple[np.ndarray, Colour, int]:
+    """Outlines (f, n, k, 2) in OpenCV's units, colour, thickness."""
     pixels = np.clip(shape.outline, -FARTHEST, FARTHEST) - 0.5  # the middle of the first pixel is 0
     fixed = np.ascontiguousarray(np.round(pixels * (1 << FRACTION_BITS)), np.int32)
-    return fixed, shape.colour, max(1, round(shape.thickness)) if shape.thickness else 0
+    several = fixed if fixed.ndim == 4 else fixed[:, None]
+    return several, shape.colour, max(1, round(shape.thickness)) if shape.thickness else 0
