@@ -39,6 +39,8 @@ from .paper_rows import (
 from .paper_scores import Kept, Row, Scorer, above, continuity_table
 from .report import RESULTS, write
 
+TITLE = "The paper's tables at the scale of the drawn world"
+TRANSFORMER = "temporal Transformer"
 LEAST_ABOVE_BASELINES, MOST_BELOW_TRANSFORMER, LARGEST_JUMP = 5.0, 1.0, 1.5
 
 
@@ -47,34 +49,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sampling = Sampling(options.steps, options.guidance, not options.no_noise_prior)
     codec = load_codec(options.vae, options.device)
     bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed)
+    paths = {
+        TRANSFORMER: options.transformer,
+        UNIFIED: options.unified or options.transformer,
+        WITHOUT_POSE: options.without_reference_pose,
+        SEPARATE: options.separate_reference,
+        MAMBA: options.mamba,
+    }
     networks = {
         name: None if path is None else load_compared(path, codec, sampling, options.device)
-        for name, path in {
-            "transformer": options.transformer,
-            UNIFIED: options.unified or options.transformer,
-            WITHOUT_POSE: options.without_reference_pose,
-            SEPARATE: options.separate_reference,
-            MAMBA: options.mamba,
-        }.items()
+        for name, path in paths.items()
     }
     scorer, sections = measure(options, bench, networks)
     body = "\n\n".join([introduction(options, scorer), *(f"## {title}\n\n{text}" for title, text in sections.items())])
-    sizes = ", ".join(f"{name} {own.parameters / 1e6:.2f} M" for name, own in networks.items() if own is not None)
-    weights = f"trained on the drawn world; parameters: {sizes}"
-    write(
-        options.output,
-        "The paper's tables at the scale of the drawn world",
-        torch.device(options.device),
-        body,
-        weights,
+    weights = "; ".join(
+        f"{name}: {paths[name].name}, {network.parameters / 1e6:.2f} M parameters"
+        for name, network in networks.items()
+        if network is not None
     )
+    write(options.output, TITLE, torch.device(options.device), body, weights)
 
 
 def measure(
     options: argparse.Namespace, bench: Bench, networks: dict[str, Network | None]
 ) -> tuple[Scorer, dict[str, str]]:
     """The sections of the report by their titles, and what scored the clips."""
-    transformer = networks["transformer"]
+    transformer = networks[TRANSFORMER]
     assert transformer is not None
     size = {"height": options.height, "width": options.width}
     clips = [draw_clip(index, options.frames, **size, split="test") for index in range(options.clips)]

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .commands.evaluate import add_evaluate
+
 PRECISIONS = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 
@@ -18,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unianimate_core", description="UniAnimate outside ComfyUI.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_convert, _add_demo, _add_evaluate):
+    for add in (_add_convert, _add_demo, add_evaluate):
         add(commands)
     options = parser.parse_args(arguments)
     try:
@@ -81,40 +83,6 @@ def _demo(options: argparse.Namespace) -> None:
         ) from error
 
     run_demo(options.output, options.steps)
-
-
-def _add_evaluate(commands) -> None:
-    command = commands.add_parser(
-        "evaluate",
-        help="measure videos by the true ones",
-        description="Measure the videos of one folder by those of the same names in another. A folder of pictures "
-        "counts as a video. Intervals come from drawing the videos anew, with replacement.",
-    )
-    command.add_argument("results", type=Path, metavar="RESULTS", help="folder of videos to measure, or one video")
-    command.add_argument("truth", type=Path, metavar="TRUTH", help="folder of the true videos, or one video")
-    command.add_argument(
-        "--metrics",
-        nargs="+",
-        metavar="NAME",
-        help="of l1, psnr, psnr_star and ssim, which are the default; lpips and fvd, which need downloaded weights; "
-        "seam and drift, of chained videos; l1_published and psnr_published, to compare with the paper's columns alone",
-    )
-    command.add_argument("--resize", metavar="WIDTHxHEIGHT", help="resize both before measuring, such as 256x256")
-    command.add_argument("--segment-length", type=int, metavar="FRAMES", help="of a chained video, for seam and drift")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write everything, each video's numbers included")
-    command.add_argument("--seed", type=int, default=0, help="of the draws for the intervals (default: 0)")
-    command.add_argument(
-        "--weights", type=Path, metavar="FOLDER", help="of downloaded weights (default: PyTorch's own)"
-    )
-    command.add_argument("--backbone", choices=("vgg", "alex"), default="vgg", help="of LPIPS (default: vgg)")
-    command.add_argument("--device", default="auto", help="of the networks: auto, cpu or cuda (default: auto)")
-    command.set_defaults(run=_evaluate)
-
-
-def _evaluate(options: argparse.Namespace) -> None:
-    from .evaluation.command import run
-
-    run(options)
 
 
 if __name__ == "__main__":

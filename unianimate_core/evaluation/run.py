@@ -102,7 +102,7 @@ def evaluate(
 
 def _loaded(settings: EvaluationSettings) -> tuple[dict[str, FrameMetric], VideoFeatures | None]:
     """The metrics of single frames, by name, and the network of FVD where it is asked for."""
-    device = settings.device if settings.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device(settings.device)
     frame_metrics: dict[str, FrameMetric] = {}
     for name in settings.metrics:
         if name == LPIPS:
@@ -110,6 +110,16 @@ def _loaded(settings: EvaluationSettings) -> tuple[dict[str, FrameMetric], Video
         elif name in FRAME_METRICS:
             frame_metrics[name] = FRAME_METRICS[name]
     return frame_metrics, InflatedInception(settings.weights, device) if FVD in settings.metrics else None
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"the device {name!r} cannot be used ({reason}): give cpu, or cuda with a GPU") from error
 
 
 def _measure(
