@@ -9,16 +9,16 @@ import numpy as np
 from ..pose import Pose
 from ..pose import keypoints as points
 from ..pose.opencv import cv2
-from .appearance import Appearance, random_appearance
-from .backgrounds import random_background
-from .figure import Camera, Figure, seen_by
-from .ground import cast_shadow, put_stool
-from .head import hair_behind, head
-from .limbs import arm, leg
-from .motion import FPS, Motion, random_motion
-from .posture import bones_of
-from .shapes import Layer, paint
-from .trunk import skirt, trunk
+from .people.appearance import Appearance, random_appearance
+from .people.backgrounds import random_background
+from .people.bones import bones_of
+from .people.figure import Camera, Figure, seen_by
+from .people.ground import cast_shadow, put_stool
+from .people.head import hair_behind, head
+from .people.limbs import arm, leg
+from .people.motion import FPS, Motion, random_motion
+from .people.shapes import Layer, paint
+from .people.trunk import skirt, trunk
 from .world import WHOLE_WORLD, Split, WorldSettings, random_stream
 
 __all__ = ["DrawnClip", "WorldSettings", "draw_clip"]
@@ -126,12 +126,14 @@ def _pictures(figure: Figure, motion: Motion, background: np.ndarray, stage: _St
 
 
 def _layers(figure: Figure) -> list[Layer]:
-    legs = [leg(figure, side) for side in (0, 1)]
-    layers = [*legs, trunk(figure), *(arm(figure, side) for side in (0, 1)), head(figure)]
+    legs, body = [leg(figure, side) for side in (0, 1)], trunk(figure)
+    layers = [*legs, body, *(arm(figure, side) for side in (0, 1)), head(figure)]
     if figure.appearance.bottom == "skirt":
         layers.append(skirt(figure, np.maximum(legs[0].depth, legs[1].depth)))
-    behind = hair_behind(figure)
-    return layers if behind is None else [behind, *layers]
+    if (hair := hair_behind(figure)) is not None:
+        hair.depth = np.minimum(hair.depth, body.depth - 0.01 * figure.unit)
+        layers.insert(0, hair)
+    return layers
 
 
 def _poses(figure: Figure, stage: _Stage) -> list[Pose]:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .motion_families import FAMILIES, Beat
 from .posture import Posture
-from .world import MOTIONS, RESIDUES, SEATED_MOTIONS, Split, WorldSettings, random_cell
+from ..world import MOTIONS, RESIDUES, SEATED_MOTIONS, Split, WorldSettings, random_cell
 
 FPS = 8
 """Frames a second of clips, as of the released network's."""
