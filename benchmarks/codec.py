@@ -10,15 +10,17 @@ from einops import rearrange
 from torch import Tensor
 
 from unianimate_core import linear_vae
+from unianimate_core.tiny_vae import load_tiny_vae
 
 from .animation import Codec
 
 
 def load_codec(path: Path | None, device: torch.device | str) -> Codec:
-    """The VAE of a file, or without one the linear stand-in, which knows one colour for 8x8 pixels."""
+    """The VAE of TAESD's form in a file, or without one the linear stand-in, which knows one colour for 8x8 pixels."""
     if path is None:
         return Codec(linear_vae.encode, _enlarged)
-    raise NotImplementedError("the drawn world's VAE")
+    vae = load_tiny_vae(path).to(device)
+    return Codec(vae.encode, vae.decode)
 
 
 def _enlarged(latents: Tensor) -> Tensor:

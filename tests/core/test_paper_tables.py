@@ -28,6 +28,7 @@ from unianimate_core.config import ModelConfig
 from unianimate_core.demo import one_thread
 from unianimate_core.diffusion import guided
 from unianimate_core.long_video import split_segments
+from unianimate_core.tiny_vae import TinyVAE, save_tiny_vae
 from unianimate_core.training.characters import draw_clip
 
 TINY = ModelConfig(
@@ -157,6 +158,13 @@ def test_each_condition_reaches_the_network(unet, clips):
     }
     for name, frames in changed.items():
         assert not np.array_equal(frames, usual), name
+
+
+def test_a_vae_of_the_drawn_world_is_taken(unet, clips, tmp_path):
+    """It decodes to pictures of full size, which are what is scored."""
+    save_tiny_vae(TinyVAE().state_dict(), tmp_path / "vae.safetensors", {})
+    own = Animator(unet, load_codec(tmp_path / "vae.safetensors", "cpu"), Sampling(2))
+    assert own.clip(clips[0], Given(), 0).shape == own.reconstructed(clips[0]).shape == clips[0].frames.shape
 
 
 def test_long_videos_have_each_frame_once(unet):
