@@ -16,7 +16,6 @@ from unianimate_core.model import UNet
 from unianimate_core.pose import Pose, draw_poses
 from unianimate_core.training.characters import DrawnClip
 
-TEXT_TOKENS = 77
 SINGLE_PRIOR, LONG_PRIOR = 949, 939  # timesteps of the authors' noise priors
 
 
@@ -53,7 +52,8 @@ class Animator:
         self.codec = codec
         self.sampling = sampling
         self.device = device
-        self.text = torch.zeros(1, TEXT_TOKENS, unet.config.context_dim, device=device)
+        # Zeros in place of text states: one of them, since any number attends to the same nothing.
+        self.text = torch.zeros(1, 1, unet.config.context_dim, device=device)
 
     def clip(self, clip: DrawnClip, given: Given, seed: int) -> np.ndarray:
         """All frames at once: uint8 f h w 3."""

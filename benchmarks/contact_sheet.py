@@ -25,6 +25,7 @@ from .animation import Sampling
 from .codec import load_codec
 from .paper_rows import UNIFIED, Bench, digest_of, load_compared
 from .paper_scores import Kept
+from .paper_tables import parse_world
 
 ROWS = ("reference", "pose", "result", "truth")
 GAP, LABEL_WIDTH = 4, 92
@@ -84,6 +85,8 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
+    parser.add_argument("--world", type=parse_world, default="{}", help="JSON of the WorldSettings of training")
+    parser.add_argument("--no-noise-prior", action="store_true", help="start from pure noise")
     parser.add_argument("--characters", type=int, default=12)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--width", type=int, default=128)
@@ -99,11 +102,11 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    sampling = Sampling(options.steps, options.guidance)
+    sampling = Sampling(options.steps, options.guidance, not options.no_noise_prior)
     network = load_compared(options.network, load_codec(options.vae, options.device), sampling, options.device)
     bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed)
-    size = {"height": options.height, "width": options.width}
-    clips = [draw_clip(index, options.frames, **size, split="test") for index in range(options.characters)]
+    drawn = {"height": options.height, "width": options.width, "split": "test", "world": options.world}
+    clips = [draw_clip(index, options.frames, **drawn) for index in range(options.characters)]
     results = bench.animated(UNIFIED, network, clips)
     write_picture(options.output, contact_sheet([column(*pair) for pair in zip(clips, results, strict=True)]))
     print(f"wrote {options.output}")

@@ -9,14 +9,16 @@ Videos are kept under build/paper_tables: the same command goes on where it was 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from unianimate_core.evaluation.bootstrap import Estimate
+from unianimate_core.evaluation.metrics import FVD
 from unianimate_core.evaluation.weights import default_folder
-from unianimate_core.training.characters import draw_clip
+from unianimate_core.training.characters import WorldSettings, draw_clip
 
 from .animation import Sampling
 from .codec import load_codec
@@ -76,8 +78,8 @@ def measure(
     """The sections of the report by their titles, and what scored the clips."""
     transformer = networks[TRANSFORMER]
     assert transformer is not None
-    size = {"height": options.height, "width": options.width}
-    clips = [draw_clip(index, options.frames, **size, split="test") for index in range(options.clips)]
+    drawn = {"height": options.height, "width": options.width, "split": "test", "world": options.world}
+    clips = [draw_clip(index, options.frames, **drawn) for index in range(options.clips)]
     truths = [clip.frames for clip in clips]
     scorer = Scorer(truths, options.weights, options.device)
 
@@ -89,7 +91,7 @@ def measure(
         bench, transformer, clips, after_first := Scorer(truths, options.weights, options.device, skip=1)
     )
     long_frames = options.segments * (options.frames - 1) + 1
-    long_clips = [draw_clip(index, long_frames, **size, split="test") for index in range(options.long_clips)]
+    long_clips = [draw_clip(index, long_frames, **drawn) for index in range(options.long_clips)]
     long_scorer = Scorer([clip.frames for clip in long_clips], options.weights, options.device)
     continuity, long_rows = long_videos(bench, transformer, long_clips, options.frames, long_scorer)
 
@@ -99,7 +101,8 @@ def measure(
         "Table 4: ablations": scorer.table(table4, table4[0]) + _absent(ablations),
         "Table 5: temporal modelling": scorer.table([rows[UNIFIED], *mamba], rows[UNIFIED])
         + _absent({MAMBA: networks[MAMBA]}),
-        "First-frame conditioning": after_first.table(first_frames, first_frames[0]),
+        "First-frame conditioning": f"The given frame does not count.{_too_short(scorer, after_first)}\n\n"
+        + after_first.table(first_frames, first_frames[0]),
         "Section 5: long video": f"{continuity_table(continuity)}\n\n{long_scorer.table(long_rows, long_rows[0])}",
     }
 
@@ -130,14 +133,19 @@ def _absent(networks: dict[str, Network | None]) -> str:
     return f"\n\nNot measured, for want of a checkpoint: {', '.join(absent)}." if absent else ""
 
 
+def _too_short(scorer: Scorer, other: Scorer) -> str:
+    return " The others are too few for FVD." if FVD in scorer.metrics and FVD not in other.metrics else ""
+
+
 def introduction(options: argparse.Namespace, scorer: Scorer) -> str:
     prior = "pure noise" if options.no_noise_prior else "the authors' noise prior"
+    world = "" if options.world == WorldSettings() else f" of {options.world}"
     missing = f" LPIPS and FVD need files that were not at hand: {', '.join(scorer.missing)}." if scorer.missing else ""
     return f"""
-{options.clips} characters and motions of the test split, {options.frames} frames of {options.width}x{options.height} \
-(width x height); {options.long_clips} long videos of {options.segments} segments. DDIM, {options.steps} steps, \
-guidance {options.guidance}, from {prior}; the noise of a clip is the same in every row. The text states are zeros and \
-there is no picture embedding.
+{options.clips} characters and motions of the test split{world}, {options.frames} frames of \
+{options.width}x{options.height} (width x height); {options.long_clips} long videos of {options.segments} segments. \
+DDIM, {options.steps} steps, guidance {options.guidance}, from {prior}; the noise of a clip is the same in every row. \
+The text states are zeros and there is no picture embedding.
 
 Means over clips with 95 % bootstrap intervals over clips; the last column is the mean difference on the same clips. \
 L1 in [0, 1]; PSNR* in dB as in the paper, equal to PSNR here, since nothing overflows; SSIM of grey frames.{missing}
@@ -145,6 +153,11 @@ L1 in [0, 1]; PSNR* in dB as in the paper, equal to PSNR here, since nothing ove
 In section 5 a jump is the change where segments meet, or where a window begins or ends, in units of the ordinary \
 change from frame to frame; drift is the distance of colours to the reference's, in 8-bit steps.
 """.strip()
+
+
+def parse_world(text: str) -> WorldSettings:
+    """WorldSettings from the JSON of what differs from its defaults."""
+    return WorldSettings(**json.loads(text))
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -157,6 +170,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--without-reference-pose", type=Path, help="table 4: trained without it")
     parser.add_argument("--separate-reference", type=Path, help="table 4: a network of benchmarks.separate_reference")
     parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
+    parser.add_argument("--world", type=parse_world, default="{}", help="JSON of the WorldSettings of training")
     parser.add_argument("--clips", type=int, default=50, help="characters and motions (default: 50)")
     parser.add_argument("--frames", type=int, default=16, help="of a clip, and of a segment (default: 16)")
     parser.add_argument("--width", type=int, default=128)

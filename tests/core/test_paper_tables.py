@@ -29,7 +29,7 @@ from unianimate_core.demo import one_thread
 from unianimate_core.diffusion import guided
 from unianimate_core.long_video import split_segments
 from unianimate_core.tiny_vae import TinyVAE, save_tiny_vae
-from unianimate_core.training.characters import draw_clip
+from unianimate_core.training.characters import WorldSettings, draw_clip
 
 TINY = ModelConfig(
     dim=32,
@@ -124,6 +124,14 @@ def test_the_baselines_are_what_they_are_called(unet, clips, tmp_path):
     expected = scorer.row("", [network.animator.clip(clip, Given(), 4) for clip in (mistaken,)] * 3)
     assert rows["another clip's poses"].scores["psnr_star"][1] == expected.scores["psnr_star"][1]
     assert (rows["the truth through the VAE"].scores["psnr_star"] > 15).all()
+
+
+def test_the_world_of_training_can_be_told():
+    """A network of fewer motions is measured by those."""
+    options = paper_tables.parse(["--transformer", "a", "--world", '{"motions": ["wave"], "small_share": 0}'])
+    assert list(options.world.motions) == ["wave"]
+    assert options.world.small_share == 0
+    assert paper_tables.parse(["--transformer", "a"]).world == WorldSettings()
 
 
 def test_videos_are_kept_by_all_that_they_were_made_of(tmp_path):
