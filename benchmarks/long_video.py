@@ -51,18 +51,20 @@ SEGMENT, WINDOW, OVERLAP = 32, 32, 8
 
 
 class Clock:
-    """Seconds spent in each part of a run."""
+    """Seconds spent in each part of a run: of the processor on a CPU, where others may share it, else of the wall."""
 
     def __init__(self, device: torch.device):
         self.device = device
         self.spent: dict[str, float] = {}
 
+    def now(self) -> float:
+        synchronise(self.device)
+        return time.process_time() if self.device.type == "cpu" else time.perf_counter()
+
     def timed(self, part: str, work):
-        synchronise(self.device)
-        start = time.perf_counter()
+        start = self.now()
         result = work()
-        synchronise(self.device)
-        self.spent[part] = self.spent.get(part, 0.0) + time.perf_counter() - start
+        self.spent[part] = self.spent.get(part, 0.0) + self.now() - start
         return result
 
 
@@ -87,7 +89,7 @@ def chain(unet: UNet, total: int, width: int, height: int, steps: int, device: t
         return clock.timed("decoding", lambda: enlarged(linear_vae.decode(latents)))
 
     segments = split_segments(total, SEGMENT)
-    began = time.perf_counter()
+    began = clock.now()
     with tempfile.TemporaryDirectory() as folder:
         run = open_run(folder, "benchmark")
         with run as store, video_writer(Path(folder) / "video.mp4", 30) as video:
@@ -98,7 +100,7 @@ def chain(unet: UNet, total: int, width: int, height: int, steps: int, device: t
                 clock.timed("encoding", lambda s=segment: encode(video, s.pictures))
                 latents.append(segment.latents)
                 del segment, tensors
-    return clock.spent | {"total": time.perf_counter() - began, "latents": sum(x.nbytes for x in latents)}
+    return clock.spent | {"total": clock.now() - began, "latents": sum(x.nbytes for x in latents)}
 
 
 def enlarged(pictures: Tensor) -> Tensor:
@@ -214,8 +216,8 @@ on disk and encoded as H.264.
 
 {table(header, rows)}
 
-Time a frame differs by at most {max(per_frame) / min(per_frame) - 1:.0%} between lengths (median \
-{1000 * statistics.median(per_frame):.1f} ms).
+Time a frame ({"of the processor" if device.type == "cpu" else "of the wall"}) differs by at most \
+{max(per_frame) / min(per_frame) - 1:.0%} between lengths (median {1000 * statistics.median(per_frame):.1f} ms).
 
 Frames that are sampled for a video, and their ratio to its length (segments of {SEGMENT}; windows of {WINDOW} sharing \
 {OVERLAP}):
@@ -223,8 +225,8 @@ Frames that are sampled for a video, and their ratio to its length (segments of 
 {table(["frames", *frames_computed(64)], computed)}
 
 A segment of {SEGMENT} frames of 512x768 at the released size, counted with 30 steps: {sampling / 1e12:,.0f} TFLOP \
-of sampling. Chaining adds {shared:.1%} for the frame it shares with the one before, and {embedding:.3%} for the \
-features of its first frame; no picture is decoded twice.
+of sampling. Chaining adds {shared:.1%} for the frame it shares with the one before, and {100 * embedding:.1g}% for \
+the features of its first frame; no picture is decoded twice.
 """
     name = f"long_video_{'released_' if arguments.released else ''}{device.type}.md"
     write(arguments.output or RESULTS / name, "Long video", device, body)
