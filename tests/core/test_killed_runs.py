@@ -49,7 +49,7 @@ def chain(root):
             video_writer(root / "result.mp4", 8) as video:
 
         def add(latents):
-            for picture in (255 * linear_vae.decode(latents)[0]).byte().movedim(0, -1).numpy().repeat(8, 1).repeat(8, 2):
+            for picture in (255 * pictures(latents)[0]).byte().movedim(0, -1).numpy():
                 video.write(picture)
 
         handover, start = None, 0
