@@ -82,14 +82,13 @@ def measure(
     clips = [draw_clip(index, options.frames, **drawn) for index in range(options.clips)]
     truths = [clip.frames for clip in clips]
     scorer = Scorer(truths, options.weights, options.device)
+    after_first = Scorer(truths, options.weights, options.device, skip=1)
 
     rows = baselines(bench, transformer, clips, scorer)
     ablations = {name: networks[name] for name in (UNIFIED, WITHOUT_POSE, SEPARATE)}
     table4 = compared(bench, ablations, clips, scorer)
     mamba = compared(bench, {MAMBA: networks[MAMBA]}, clips, scorer)
-    first_frames = with_and_without_first_frame(
-        bench, transformer, clips, after_first := Scorer(truths, options.weights, options.device, skip=1)
-    )
+    first_frames = with_and_without_first_frame(bench, transformer, clips, after_first)
     long_frames = options.segments * (options.frames - 1) + 1
     long_clips = [draw_clip(index, long_frames, **drawn) for index in range(options.long_clips)]
     long_scorer = Scorer([clip.frames for clip in long_clips], options.weights, options.device)

@@ -19,6 +19,7 @@ from .bootstrap import Estimate, centred_estimate
 from .weights import I3D
 
 CLIP_FRAMES = 16
+DRAWS = 200  # for the interval: each takes decompositions of 400x400, and the number itself needs none of them
 SIDE = 224  # of the square that the network was trained on; frames are stretched to it
 VideoFeatures = Callable[[Tensor], np.ndarray]
 
@@ -64,7 +65,7 @@ def _root_of_covariance(features: np.ndarray) -> np.ndarray:
 def fvd_estimate(
     results: Sequence[np.ndarray], truths: Sequence[np.ndarray], *, seed: int, draws: int, level: float
 ) -> Estimate:
-    """FVD and its interval over videos, drawn in pairs. results, truths: for each video its clips, (clips, d).
+    """FVD and its interval over videos, drawn in pairs, at most DRAWS times. results, truths: each video's (clips, d).
 
     FVD falls with the number of clips, so compare only what was computed from equally many.
     """
@@ -72,4 +73,4 @@ def fvd_estimate(
     def statistic(videos: np.ndarray) -> float:
         return frechet_distance(*(np.concatenate([own[index] for index in videos]) for own in (results, truths)))
 
-    return centred_estimate(statistic, len(results), seed=seed, draws=draws, level=level)
+    return centred_estimate(statistic, len(results), seed=seed, draws=min(draws, DRAWS), level=level)
