@@ -75,7 +75,7 @@ class Animator:
             return ddim_sample(self._guided(own), start, self.sampling.steps)
 
         chain = chain_segments(segments, sample, self.codec.decode, seed=seed)
-        return np.concatenate([as_frames(segment.pictures) for segment in chain])
+        return np.concatenate([as_frames(self.codec.decode(segment.latents)) for segment in chain])
 
     def windowed(self, clip: DrawnClip, window: int, overlap: int, seed: int) -> np.ndarray:
         """All frames by overlapping windows, averaged at each step: what the paper compares with."""

@@ -27,7 +27,10 @@ def run_lock(folder: Path) -> Iterator[None]:
     path = folder / LOCK_NAME
     file = _opened(path)
     try:
-        if not _try_lock(file):
+        while (held := _try_lock(file)) and os.fstat(file.fileno()).st_nlink == 0:  # cleaned in between
+            file.close()
+            file = _opened(path)
+        if not held:
             raise RunBusy(
                 f"the same video is being made by {_holder(path)}: wait until it is finished, "
                 "or change the seed for a video of its own"
@@ -55,24 +58,24 @@ def _create(path: str, flags: int) -> int:
 
 
 def _try_lock(file: Any) -> bool:
-    """Whether the lock was free, and is now held, of a file that was not cleaned in between."""
+    """Whether the lock was free, and is now held."""
     try:
         if os.name == "nt":
             import msvcrt
 
             file.seek(_LOCKED_BYTE)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            return True
-        import fcntl
+        else:
+            import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     except OSError as error:
         raise OSError(
             f"{file.name} cannot be locked ({error.strerror}): let ComfyUI's output folder be on a local disk"
         ) from error
-    return os.fstat(file.fileno()).st_nlink > 0
+    return True
 
 
 def _holder(path: Path) -> str:
