@@ -1,6 +1,7 @@
 """What helps against drift: each way of joining segments, in chains of held-out drawn characters, beside the truth.
 
-    python -m benchmarks.drift --transformer models/mini/NAME.safetensors --vae models/mini/NAME.safetensors
+    python -m benchmarks.drift --vae models/mini/NAME.safetensors                   a made-up network: see follower.py
+    python -m benchmarks.drift --vae ... --transformer models/mini/NAME.safetensors               a trained one
 
 Videos are kept under build/paper_tables: the same command goes on where it was stopped.
 """
@@ -11,6 +12,7 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -21,8 +23,9 @@ from unianimate_core.evaluation.metrics import FRAME_METRICS
 from unianimate_core.long_video import Seams, new_frames, split_segments
 from unianimate_core.training.characters import DrawnClip, draw_clip
 
-from .animation import Sampling
+from .animation import Animator, Codec, Sampling
 from .codec import load_codec
+from .follower import Follower
 from .paper_rows import Bench, Network, digest_of, load_compared
 from .paper_scores import Kept, Row, as_video, continuity_row, continuity_table
 from .paper_tables import parse_world
@@ -87,7 +90,7 @@ def main() -> None:
     options = parse()
     sampling = Sampling(options.steps, options.guidance)
     codec = load_codec(options.vae, options.device)
-    network = load_compared(options.transformer, codec, sampling, options.device)
+    network, weights = compared_network(options, codec, sampling)
     bench = Bench(Kept(options.keep), (digest_of(options.vae),), options.seed)
     total = options.segments * (options.frames - 1) + 1
     drawn = {"height": options.height, "width": options.width, "split": "validation", "world": options.world}
@@ -102,13 +105,25 @@ share of the truth's. Means over clips with 95 % bootstrap intervals.
 
 {continuity_table(chains(bench, network, clips, options.frames))}
 """
-    weights = f"{options.transformer.name}, {network.parameters / 1e6:.2f} M parameters"
     write(options.output, "Drift over chained segments", torch.device(options.device), body, weights)
+
+
+def compared_network(options: argparse.Namespace, codec: Codec, sampling: Sampling) -> tuple[Network, str]:
+    """The trained network, or the made-up one; and what the report says of its weights."""
+    if options.transformer is None:
+        follower = cast(Animator, Follower(codec, options.follow))  # chains as one does, and can do nothing else
+        said = f"none: a made-up network that knows the truth and takes over {options.follow:.0%} of what its first "
+        return Network(follower, f"follower {options.follow}", 0), said + "frame differs by (benchmarks/follower.py)"
+    network = load_compared(options.transformer, codec, sampling, options.device)
+    return network, f"{options.transformer.name}, {network.parameters / 1e6:.2f} M parameters"
 
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--transformer", type=Path, required=True, help="the network")
+    parser.add_argument("--transformer", type=Path, help="a trained network (default: the made-up one)")
+    parser.add_argument(
+        "--follow", type=float, default=0.9, help="of the made-up network: see follower.py (default: 0.9)"
+    )
     parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
     parser.add_argument("--world", type=parse_world, default="{}", help="JSON of the WorldSettings of training")
     parser.add_argument("--clips", type=int, default=10, help="characters and motions (default: 10)")

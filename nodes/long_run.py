@@ -92,9 +92,8 @@ def with_retry(first: Callable[[], Result], second: Callable[[], Result], what: 
 
 
 def decode(vae, latents: Tensor) -> Iterator[Tensor]:
-    """A few pictures at a time, f H W 3 in 0..1, fp32 on the CPU. latents: f 4 h w."""
-
-    for batch in latents.split(DECODED_AT_ONCE):
+    """A few pictures at a time, f H W 3 in 0..1, fp32 on the CPU. latents: f 4 h w; f may be 0."""
+    for batch in latents.split(DECODED_AT_ONCE) if len(latents) else ():
         comfy.model_management.throw_exception_if_processing_interrupted()
         yield with_retry(
             lambda batch=batch: _decoded(vae, [batch]),

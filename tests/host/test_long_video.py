@@ -388,7 +388,7 @@ def with_retry(pack):  # noqa: F811
 def test_out_of_memory_is_tried_again_once_and_then_says_what_to_lower(with_retry):
     short = torch.OutOfMemoryError("CUDA out of memory")
     assert with_retry(Failing(short)) == "done"
-    with pytest.raises(MemoryError, match=r"^out of memory while sampling 32 frames, twice: lower segment_length; .*$"):
+    with pytest.raises(MemoryError, match=r"^out of memory while sampling 32 frames, twice: lower segment_length$"):
         with_retry(Failing(short, short))
 
 
