@@ -21,7 +21,7 @@ from tqdm import tqdm
 from . import linear_vae
 from .config import ModelConfig
 from .demo_figure import draw_character, skeleton, standing, walking
-from .diffusion import ddim_sample, guided, noise_prior, starting_noise
+from .diffusion import ddim_sample, guided, starting_latents
 from .model import UNet
 from .pose import draw_poses
 from .video import check_destination, video_writer
@@ -84,8 +84,8 @@ def animate(unet: UNet, reference: Tensor, reference_pose: Tensor, pose: Tensor,
         "reference_latent": linear_vae.encode(reference),
     }
     frames, height, width = pose.shape[2:]
-    noise = starting_noise((1, 4, frames, height // 8, width // 8), generator)
-    start = noise_prior(conditions["reference_latent"], noise)
+    shape = (1, 4, frames, height // 8, width // 8)
+    start = starting_latents(shape, generator, conditions["reference_latent"], prior=949)
     with tqdm(desc="denoising", unit=" steps") as bar:
 
         def progress(step: int, total: int, x0: Tensor) -> None:

@@ -154,6 +154,7 @@ class UNet(nn.Module):
         attention = attention or scaled_dot_product_attention
         backend = Backend(operations, attention, frame_attention or attention, dtype, device, dropout, split_bytes)
         self.config = config
+        self.backend = backend
         self.dtype = dtype or torch.get_default_dtype()
         self.conditions = ConditionEncoder(config, backend)
         self.time1 = backend.linear(config.dim, config.time_dim)
