@@ -14,14 +14,16 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..atomic import replacing
-from ..tiny_vae import TinyVAE, save_tiny_vae
+from ..tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
 from .muon import Muon
 from .training_state import load_state, optimizer_tensors, restore_optimizer, save_state
 from .vae_data import SIZES, crops
+from .vae_start import start_from_mean_colours
 
 PRECISIONS = ("bf16", "fp32")
 CURVE = "step", "loss", "psnr", "latent_std"
 LARGEST_GRADIENT = 1.0
+STARTING_BATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -32,20 +34,24 @@ class VaeTraining:
     cosine; the first and last layers and all biases take a fifth of it (AdamW). latent_noise: the largest standard
     deviation of noise on latents, so that a latent that is a little wrong decodes to a picture that is a little wrong.
     square_weight: of the squared error beside the absolute one; spread_weight: of the latents' mean and standard
-    deviation being 0 and 1. precision: bf16 or fp32.
+    deviation being 0 and 1. fine_from: share of the steps after which the blocks of full resolution, half of the work,
+    learn too. precision: bf16 or fp32. decoder_of: file of a VAE whose latents stay what they are, so that networks
+    trained on them stay valid: only its decoder learns on.
     """
 
-    steps: int = 2000
+    steps: int = 2500
     clips: int = 2
     frames: int = 4
     size: int = 64
-    learning_rate: float = 0.01
-    warm_up: int = 50
+    learning_rate: float = 0.005
+    warm_up: int = 100
+    fine_from: float = 0.7
     latent_noise: float = 0.1
     square_weight: float = 10.0
     spread_weight: float = 0.03
     seed: int = 0
     precision: str = "bf16"
+    decoder_of: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "clips", "frames", "warm_up"):
@@ -91,25 +97,24 @@ class _Run:
         self.settings = settings
         self.step = 0
         self.curve: list[list[float]] = []
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            self.vae = TinyVAE()
+        self.vae = self._begun()
         self.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        _spread_latents(self.vae, self._crops(0))
-        ends = {
-            self.vae.taesd_encoder[0],
-            self.vae.taesd_encoder[-1],
-            self.vae.taesd_decoder[1],
-            self.vae.taesd_decoder[-1],
-        }
-        at_ends = {id(parameter) for layer in ends for parameter in layer.parameters()}
-        inner = [p for p in self.vae.parameters() if p.ndim == 4 and id(p) not in at_ends]
-        chosen = {id(parameter) for parameter in inner}
-        rest = [p for p in self.vae.parameters() if id(p) not in chosen]
+        inner, rest = _inner_and_rest(self.vae)
         self.optimizers = (
             (Muon(inner, settings.learning_rate), 1.0),
             (torch.optim.AdamW(rest, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0), 0.2),
         )
+
+    def _begun(self) -> TinyVAE:
+        if self.settings.decoder_of is not None:
+            vae = load_tiny_vae(self.settings.decoder_of)
+            vae.taesd_decoder.requires_grad_(True)
+            return vae
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            vae = TinyVAE()
+        start_from_mean_colours(vae, torch.cat([self._crops(step) for step in range(STARTING_BATCHES)]))
+        return vae
 
     def restore(self, tensors: dict[str, Tensor] | None) -> None:
         if tensors is None:
@@ -151,10 +156,10 @@ class _Run:
         settings = self.settings
         half = torch.autocast("cpu", torch.bfloat16) if settings.precision == "bf16" else nullcontext()
         with half:
-            latent = self.vae.taesd_encoder(pictures).float()
+            latent = self._through(self.vae.taesd_encoder, pictures).float()
             level = settings.latent_noise * torch.rand(len(latent), 1, 1, 1, generator=noise)
             disturbed = latent + level * torch.randn(latent.shape, generator=noise)
-            decoded = self.vae.taesd_decoder(disturbed).float()
+            decoded = self._through(self.vae.taesd_decoder, disturbed).float()
         error = decoded - pictures
         spread = latent.std((0, 2, 3))
         away = (latent.mean((0, 2, 3)) ** 2 + spread.log() ** 2).mean()
@@ -162,21 +167,27 @@ class _Run:
         loss = error.abs().mean() + settings.square_weight * square + settings.spread_weight * away
         return loss, [-10 * math.log10(max(float(square.detach()), 1e-10)), float(spread.detach().mean())]
 
+    def _through(self, layers: nn.Sequential, x: Tensor) -> Tensor:
+        """Blocks of full resolution begin as nothing and are passed over before fine_from."""
+        coarse = self.step < self.settings.fine_from * self.settings.steps
+        passed_over = (self.vae.taesd_encoder[1], self.vae.taesd_decoder[-2]) if coarse else ()
+        for layer in layers:
+            x = torch.relu(x) if layer in passed_over else layer(x)
+        return x
+
     def _crops(self, step: int) -> Tensor:
         settings = self.settings
         batch = crops(step, settings.clips, settings.frames, settings.size, settings.seed)
         return batch.contiguous(memory_format=torch.channels_last)
 
 
-@torch.no_grad()
-def _spread_latents(vae: TinyVAE, pictures: Tensor) -> None:
-    """Scale and shift the last layer of the encoder, so that its latents begin with mean 0 and standard deviation 1."""
-    last = vae.taesd_encoder[-1]
-    assert isinstance(last, nn.Conv2d) and last.bias is not None
-    latent = vae.taesd_encoder(pictures)
-    mean, spread = latent.mean((0, 2, 3)), latent.std((0, 2, 3)) + 1e-6
-    last.weight /= spread[:, None, None, None]
-    last.bias.copy_((last.bias - mean) / spread)
+def _inner_and_rest(vae: TinyVAE) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters that learn: weights between features, and all others (biases, and layers at pictures and latents)."""
+    encoder, decoder = vae.taesd_encoder, vae.taesd_decoder
+    at_ends = [weight for layer in (encoder[0], encoder[-1], decoder[1], decoder[-1]) for weight in layer.parameters()]
+    learning = [weight for weight in vae.parameters() if weight.requires_grad]
+    inner = [weight for weight in learning if weight.ndim == 4 and all(weight is not other for other in at_ends)]
+    return inner, [weight for weight in learning if all(weight is not other for other in inner)]
 
 
 def write_curve(path: Path, curve: list[list[float]]) -> None:
