@@ -35,7 +35,8 @@ def main() -> None:
         "with noise on the latents, the deviation of the four latents in the network's units, and the time taken.\n\n"
         + report.table(header, rows)
     )
-    sheet(report.RESULTS / "tiny_vae.png", reconstruct(vae, *reversed(SHEET_SIZE), SHEET_PEOPLE))
+    width, height = SHEET_SIZE
+    sheet(report.RESULTS / "tiny_vae.png", reconstruct(vae, height, width, SHEET_PEOPLE))
     body += "\n\nPictures above, reconstructions below:\n\n![people and their reconstructions](tiny_vae.png)"
     if options.curve is not None:
         shutil.copy(options.curve, report.RESULTS / "tiny_vae_curve.csv")
