@@ -23,7 +23,7 @@ __all__ = ["BidirectionalMamba", "MambaBlock", "selective_scan"]
 # Read in full precision whatever the network's, and trained without weight decay.
 FULL_PRECISION = ("A_log", "A_b_log", "D", "D_b", "alpha")
 DELTA_RANGE = (1e-3, 0.1)  # of the step sizes at the start of training
-INITIAL_ALPHA = 1.0
+INITIAL_ALPHA = 1.0  # a mixer begins with small outputs anyway: no gate need hold them back
 
 
 class BidirectionalMamba(nn.Module):
