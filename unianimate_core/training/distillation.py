@@ -116,7 +116,7 @@ def _listening(teacher: UNet, learn: Callable[[str, Tensor, int, Tensor], None])
     """While it lasts, learn(name, x, frames, y) is called with input and output of each temporal module that runs."""
 
     def listener(name: str):
-        return lambda module, inputs, output: learn(name, *inputs, output)
+        return lambda module, inputs, output: learn(name, inputs[0], inputs[1], output)
 
     handles = [module.register_forward_hook(listener(name)) for name, module in temporal_modules(teacher).items()]
     try:
