@@ -200,3 +200,17 @@ def test_a_checkpoint_that_does_not_fit_is_told(host, mamba):
     assert error is not None
     assert "1 misshapen (middle_block.2.mamba_blocks.0.mixer.D [7] for [256])" in error
     assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("parameter", "reached"), [("conv1d_b.weight", True), ("A_log", False), ("D", False)])
+def test_patches_reach_layers_alone(loaded, parameter, reached):
+    """ComfyUI patches what its layers hold. Load UniAnimate's help says so; when this fails, it may say better."""
+    management = importlib.import_module("comfy.model_management")
+    patcher = loaded(torch.float32)
+    key = f"diffusion_model.middle.stage.temporal.block.mixer.{parameter}"
+    before = patcher.model.state_dict()[key].clone()
+    patched_model = patcher.clone()
+    patched_model.add_patches({key: ("diff", (torch.ones_like(before),))})
+    management.load_models_gpu([patched_model])
+    change = patched_model.model.state_dict()[key] - before
+    assert bool(change.any()) == reached
