@@ -8,8 +8,6 @@ import os
 from functools import cache
 from types import ModuleType
 
-import torch
-
 logger = logging.getLogger(__name__)
 
 # Fastest first: kernels that keep the state in registers (Triton's waste nothing on short sequences, mamba-ssm's pad
@@ -36,7 +34,6 @@ def check_name(backend: str) -> None:
         raise ValueError(f"the scan's back end is {backend!r}: give auto, {', '.join(BACKENDS[:-1])} or torch")
 
 
-@torch.compiler.assume_constant_result
 def resolve(backend: str, device_type: str) -> str:
     """The back end that scans tensors on this kind of device. Raises ImportError where the one asked for cannot."""
     if backend == "auto":
@@ -49,6 +46,10 @@ def resolve(backend: str, device_type: str) -> str:
             f"the scan cannot use {backend} ({reason}): {HOW_TO_INSTALL[backend]}; or choose auto or torch"
         )
     return backend
+
+
+# As torch.compiler.assume_constant_result marks it: that would import all of Dynamo, which takes a second.
+vars(resolve)["_dynamo_marked_constant"] = True
 
 
 def load(backend: str) -> ModuleType:
