@@ -51,6 +51,8 @@ def chains(bench: Bench, network: Network, clips: Sequence[DrawnClip], length: i
     truths, references = [clip.frames for clip in clips], [clip.reference for clip in clips]
     rows = []
     for name, (seams, prior) in WAYS.items():
+        if not prior and isinstance(network.animator, Follower):
+            continue  # it starts from no noise
         segments = split_segments(total, length, seams.shared_frames)
         sampling = dataclasses.replace(network.animator.sampling, noise_prior=prior)
         animator = dataclasses.replace(network, animator=network.animator.sampled(sampling))
