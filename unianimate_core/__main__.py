@@ -10,6 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .commands.train import add_train
+
 PRECISIONS = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
 
@@ -18,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unianimate_core", description="UniAnimate outside ComfyUI.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_convert, _add_demo):
+    for add in (_add_convert, _add_demo, add_train):
         add(commands)
     options = parser.parse_args(arguments)
     try:

@@ -17,10 +17,16 @@ class RunBusy(ValueError):
     """Another process has the folder locked; the message is one sentence for the user."""
 
 
+SAME_VIDEO = (
+    "the same video is being made by {holder}: wait until it is finished, or change the seed for a video of its own"
+)
+
+
 @contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path, busy: str = SAME_VIDEO) -> Iterator[None]:
     """Hold the lock of a folder. Raises RunBusy at once where another holds it: waiting could take hours.
 
+    busy: the sentence that then tells of the {holder}.
     The file, which tells process and time, stays behind. It alone means nothing: after a crash or a power cut nobody
     holds it, and the next run takes it over.
     """
@@ -28,10 +34,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     file = _opened(path)
     try:
         if not _try_lock(file):
-            raise RunBusy(
-                f"the same video is being made by {_holder(path)}: wait until it is finished, "
-                "or change the seed for a video of its own"
-            )
+            raise RunBusy(busy.format(holder=_holder(path)))
         with suppress(OSError):  # a full disk: the lock is held all the same
             file.seek(0)
             file.truncate()

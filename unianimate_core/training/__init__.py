@@ -1,0 +1,1 @@
+"""Training: the drawn world with its ground truth, and what learns from it."""
