@@ -1,0 +1,118 @@
+"""How somebody moves: the parameters of one smooth motion, and its postures at any time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from .motion_families import FAMILIES, Beat
+from .posture import Posture
+from .world import MOTIONS, RESIDUES, SEATED_MOTIONS, Split, WorldSettings, random_cell
+
+FPS = 8
+"""Frames a second of clips, as of the released network's."""
+
+SLOWEST, FASTEST = 0.5, 1.0  # rounds a second
+SMALLEST, LARGEST = 0.78, 1.15  # reach, 1 as the families are written
+REACHES = HEADINGS = 5
+SWAYS = 3  # sines of which each joint's own unrest is the sum
+
+# Degrees by which each angle wanders on its own, beside the family's motion.
+UNREST = {
+    "yaw": 5,
+    "lean": 2.5,
+    "tilt": 2.5,
+    "twist": 6,
+    "head_yaw": 14,
+    "head_pitch": 6,
+    "head_roll": 6,
+    "arm_raise": 8,
+    "arm_forward": 10,
+    "arm_twist": 8,
+    "elbow": 10,
+    "wrist": 12,
+    "palm": 24,
+    "curl": 18,
+    "thigh_forward": 2,
+    "thigh_out": 1.5,
+    "knee": 0,
+    "toes_out": 5,
+}
+
+
+@dataclass(frozen=True)
+class Motion:
+    """One motion. cell: family, tempo, reach, heading as indices; tempo: rounds a second; heading: degrees from the
+    viewer, to the person's left; leading: the side that begins; unrest: by angle (2, SWAYS, sides): rounds a second
+    and phases.
+    """
+
+    cell: tuple[int, ...]
+    family: str
+    tempo: float
+    reach: float
+    heading: float
+    phase: float
+    leading: int
+    seated: bool
+    unrest: dict[str, np.ndarray]
+
+    def postures(self, seconds: np.ndarray) -> Posture:
+        """Postures at these times, (f,)."""
+        rest = Posture.standing(len(seconds))
+        beat = Beat(2 * np.pi * (self.tempo * seconds + self.phase), self.reach, self.leading)
+        posture = FAMILIES[self.family](rest, beat)
+        if self.seated:
+            sit(posture)
+        for name, (rate, phase) in self.unrest.items():
+            wander = np.sin(2 * np.pi * (rate * seconds[:, None, None] + phase)).mean(1) * UNREST[name] * 1.4
+            angle = getattr(posture, name)
+            still = 0.3 if self.seated and name.startswith(("thigh", "knee", "yaw")) else 1.0
+            setattr(posture, name, angle + still * (wander if angle.ndim == 2 else wander[:, 0]))
+        posture.yaw = posture.yaw + self.heading
+        posture.elbow = np.clip(posture.elbow, 0, 150)
+        posture.knee = np.clip(posture.knee, 0, 140)
+        posture.curl = np.clip(posture.curl, 0, 75)
+        return posture
+
+
+def sit(posture: Posture) -> None:
+    """Thighs ahead and apart, shins hanging, hips where they are."""
+    posture.thigh_forward = np.full_like(posture.thigh_forward, 80.0)
+    posture.thigh_out = np.full_like(posture.thigh_out, 17.0)
+    posture.knee = np.full_like(posture.knee, 80.0)
+    for name in ("sway", "hop"):
+        setattr(posture, name, np.zeros_like(posture.sway))
+    for name in ("tilt", "lean"):
+        setattr(posture, name, getattr(posture, name) * 0.6)
+    posture.yaw = posture.yaw * 0.3
+
+
+def random_motion(random: np.random.Generator, split: Split, settings: WorldSettings) -> Motion:
+    """A motion of the split: family, tempo, reach and heading together occur in no other."""
+    possible = set(settings.motions) & set(SEATED_MOTIONS)
+    seated = bool(random.random() < settings.seated_share)
+    families = [MOTIONS.index(name) for name in settings.motions if not seated or name in possible]
+    cell = random_cell(random, split, [families, range(RESIDUES), range(REACHES), range(HEADINGS)])
+    family, tempo, reach, heading = cell
+
+    def within(index: int, count: int, low: float, high: float) -> float:
+        return low + (high - low) * (index + random.random()) / count
+
+    widest = settings.largest_heading
+    return Motion(
+        cell=cell,
+        family=MOTIONS[family],
+        tempo=within(tempo, RESIDUES, SLOWEST, FASTEST),
+        reach=within(reach, REACHES, SMALLEST, LARGEST),
+        heading=within(heading, HEADINGS, -widest, widest),
+        phase=random.random(),
+        leading=int(random.integers(2)),
+        seated=seated,
+        unrest={
+            field.name: np.stack([random.uniform(0.1, 0.55, (SWAYS, 2)), random.random((SWAYS, 2))])
+            for field in fields(Posture)
+            if field.name in UNREST
+        },
+    )
