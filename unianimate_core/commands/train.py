@@ -28,7 +28,7 @@ SETTINGS = {
 }
 RUN = {
     "steps": (int, "where the run ends"),
-    "cool_down": (int, "over how many of the last steps the rate falls to 0"),
+    "cool_down": (float, "share of the steps, the last ones, over which the rate falls to 0"),
     "clips_at_once": (int, "in one pass of one process; 0 takes the whole batch"),
     "save_every": (int, "steps"),
     "validate_every": (int, "steps"),

@@ -43,6 +43,10 @@ class _Raw(Dataset):
             return error
 
 
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
 def prepare(
     source: Source,
     folder: str | os.PathLike,
@@ -63,7 +67,7 @@ def prepare(
         for index in range(share[0], len(source.names), share[1])
         if open_sequence(_path(source, folder, index, suffix), "") is None
     ]
-    loader = DataLoader(_Raw(source, missing), batch_size=None, num_workers=min(workers, len(missing)))
+    loader = DataLoader(_Raw(source, missing), batch_size=None, collate_fn=_as_it_is, num_workers=min(workers, len(missing)))
     title = "preparing data" if share[0] == 0 else None
     for result in tqdm(loader, desc=title, unit=" sequences", disable=title is None or not missing):
         if isinstance(result, Exception):

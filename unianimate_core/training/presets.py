@@ -55,7 +55,7 @@ PRESETS = {
             "ema_decay": 0.999,
             "dropout": 0.0,
         },
-        run={"steps": 20_000, "cool_down": 2_000, "workers": 1},
+        run={"steps": 20_000, "cool_down": 0.1, "workers": 1},
         characters=8_000,
         expected="not measured yet",
     ),

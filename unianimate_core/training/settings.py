@@ -95,7 +95,7 @@ class TrainingSettings:
 class RunSettings:
     """How a run is carried out, which may change each time it is continued.
 
-    steps: where it ends; cool_down: over how many of the last steps the rate falls to 0. A run that is continued
+    steps: where it ends; cool_down: over which share of the steps, the last ones, the rate falls to 0. A run that is continued
     beyond its end goes on at the full rate. clips_at_once: in one pass of one process, 0 for as many as the batch
     holds. save_every, validate_every: steps; kept_states: how many of the newest stay. validation_clips, and
     validation_steps of DDIM with guidance. workers: processes that read data. gradient_checkpointing computes
@@ -103,7 +103,7 @@ class RunSettings:
     """
 
     steps: int
-    cool_down: int = 0
+    cool_down: float = 0.0
     clips_at_once: int = 0
     save_every: int = 500
     kept_states: int = 2
@@ -117,12 +117,12 @@ class RunSettings:
 
     def __post_init__(self) -> None:
         least = {"steps": 1, "save_every": 1, "kept_states": 1, "validate_every": 1, "validation_steps": 1}
-        least |= {"cool_down": 0, "clips_at_once": 0, "validation_clips": 0, "validation_frames": 1, "workers": 0}
+        least |= {"clips_at_once": 0, "validation_clips": 0, "validation_frames": 1, "workers": 0}
         for name, smallest in least.items():
             if getattr(self, name) < smallest:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give {smallest} or more")
-        if self.cool_down > self.steps:
-            raise TrainingError(f"cool_down is {self.cool_down} of {self.steps} steps: give at most as many")
+        if not 0 <= self.cool_down <= 1:
+            raise TrainingError(f"cool_down is {self.cool_down}: give a share of the steps, from 0 to 1")
 
     def passes(self, batch: int, processes: int) -> tuple[int, int]:
         """(clips a pass, passes a step) of each process. Raises TrainingError where a batch cannot be shared evenly."""
@@ -138,7 +138,7 @@ class RunSettings:
 def rate_factor(step: int, warm_up: int, run: RunSettings) -> float:
     """What the rate is multiplied by at a step, counted from 0: a line up, 1, and a line down to 0 at the end."""
     rising = (step + 1) / max(warm_up, 1)
-    falling = (run.steps - step) / max(run.cool_down, 1)
+    falling = (run.steps - step) / max(run.cool_down * run.steps, 1)
     return min(1.0, rising, falling)
 
 
