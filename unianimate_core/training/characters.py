@@ -126,12 +126,14 @@ def _pictures(figure: Figure, motion: Motion, background: np.ndarray, stage: _St
 
 
 def _layers(figure: Figure) -> list[Layer]:
-    legs = [leg(figure, side) for side in (0, 1)]
-    layers = [*legs, trunk(figure), *(arm(figure, side) for side in (0, 1)), head(figure)]
+    legs, body = [leg(figure, side) for side in (0, 1)], trunk(figure)
+    layers = [*legs, body, *(arm(figure, side) for side in (0, 1)), head(figure)]
     if figure.appearance.bottom == "skirt":
         layers.append(skirt(figure, np.maximum(legs[0].depth, legs[1].depth)))
-    behind = hair_behind(figure)
-    return layers if behind is None else [behind, *layers]
+    if (hair := hair_behind(figure)) is not None:
+        hair.depth = np.minimum(hair.depth, body.depth - 0.01 * figure.unit)
+        layers.insert(0, hair)
+    return layers
 
 
 def _poses(figure: Figure, stage: _Stage) -> list[Pose]:

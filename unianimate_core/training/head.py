@@ -117,7 +117,7 @@ def _face(egg: Egg) -> list[Shape]:
         shapes += [
             Shape(egg.patch(side * 0.44, 0.0, 0.2, 0.13), WHITE),
             Shape(egg.patch(side * 0.42, -0.01, 0.12, 0.14), DARK),
-            Shape(egg.patch(side * 0.44, 0.27, 0.22, 0.035, slant=-0.32), shade(who.hair, 0.8)),
+            Shape(egg.patch(side * 0.44, 0.27, 0.22, 0.035, slant=-0.14), shade(who.hair, 0.8)),
             Shape(egg.patch(side * 0.64, -0.34, 0.17, 0.1), (red * 0.97, green * 0.86, blue * 0.84)),
         ]
     shapes.append(Shape(egg.patch(0.0, -0.2, 0.085, 0.11, out=1.04), shade(who.skin, 0.8)))

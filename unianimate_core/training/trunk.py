@@ -152,21 +152,23 @@ def skirt(figure: Figure, legs_depth: np.ndarray) -> Layer:
     """A hull around waist and thighs, so that it falls well whatever the legs do. legs_depth: (f,)."""
     who, unit = figure.appearance, figure.unit
     length, radius = 0.55 + 0.35 * who.extra, 0.07 * who.proportions.girth * unit
-    rim = radius * np.stack([np.cos(CIRCLE[::2]), 0.55 * np.sin(CIRCLE[::2])], axis=-1)
-    hems = [
+    angles = np.radians(np.arange(0, 360, 30))
+    rim = radius * np.stack([np.cos(angles), 0.55 * np.sin(angles)], axis=-1)
+    first, second = (
         between(figure.body[:, hip], figure.body[:, knee], length)[:, None] + rim
         for hip, knee in ((points.LEFT_HIP, points.LEFT_KNEE), (points.RIGHT_HIP, points.RIGHT_KNEE))
-    ]
+    )
     waist = Tube(figure).at([WAIST, WAIST, -0.02, -0.02], [LEFT_EDGE, RIGHT_EDGE, LEFT_EDGE, RIGHT_EDGE])
-    hull = _hulls(np.concatenate([waist, *hems], axis=1))
+    hull = _hulls(np.concatenate([waist, first, second], axis=1))
     middle = hull.mean(1, keepdims=True)
     wider = middle + (hull - middle) * (1 + 14 * LINE)
-    right = hull.copy()
-    border = middle[..., 0] + 0.45 * (hull[..., 0].max(1, keepdims=True) - middle[..., 0])
-    right[..., 0] = np.maximum(right[..., 0], border)
+    on_the_right = np.where((first - second).mean(1, keepdims=True)[..., :1] > 0, first, second)
+    corner = np.where(waist[:, :1, :1] > waist[:, 1:2, :1], waist[:, :1], waist[:, 1:2])
+    inner = between(corner, waist[:, :2].mean(1, keepdims=True), 0.5)
+    dark = np.concatenate([inner, corner, on_the_right[:, :4]], axis=1)  # its rim from the right to the bottom
     cloth = who.bottom_colour
     depth = np.maximum(legs_depth, figure.depth_of(points.LEFT_HIP, points.RIGHT_HIP) + 0.025 * unit) + 0.001 * unit
-    return Layer(depth, [Shape(wider, edge(cloth)), Shape(hull, cloth), Shape(right, shade(cloth, 0.86))])
+    return Layer(depth, [Shape(wider, edge(cloth)), Shape(hull, cloth), Shape(dark, shade(cloth, 0.86))])
 
 
 def _hulls(corners: np.ndarray) -> np.ndarray:

@@ -1,0 +1,187 @@
+"""Training the tiny VAE on the drawn world; to resume is to run the same command again."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..atomic import replacing
+from ..tiny_vae import TinyVAE, save_tiny_vae
+from .muon import Muon
+from .training_state import load_state, optimizer_tensors, restore_optimizer, save_state
+from .vae_data import SIZES, crops
+
+PRECISIONS = ("bf16", "fp32")
+CURVE = "step", "loss", "psnr", "latent_std"
+LARGEST_GRADIENT = 1.0
+
+
+@dataclass(frozen=True)
+class VaeTraining:
+    """steps of clips * frames crops of size x size pixels.
+
+    learning_rate: of the convolutions (Muon) at its highest, after warm_up steps and before it falls to 0 along a
+    cosine; the first and last layers and all biases take a fifth of it (AdamW). latent_noise: the largest standard
+    deviation of noise on latents, so that a latent that is a little wrong decodes to a picture that is a little wrong.
+    square_weight: of the squared error beside the absolute one; spread_weight: of the latents' mean and standard
+    deviation being 0 and 1. precision: bf16 or fp32.
+    """
+
+    steps: int = 2000
+    clips: int = 2
+    frames: int = 4
+    size: int = 64
+    learning_rate: float = 0.01
+    warm_up: int = 50
+    latent_noise: float = 0.1
+    square_weight: float = 10.0
+    spread_weight: float = 0.03
+    seed: int = 0
+    precision: str = "bf16"
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "clips", "frames", "warm_up"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is {getattr(self, name)}: give at least 1")
+        if self.size % 8 or not 8 <= self.size <= min(min(size) for size in SIZES):
+            raise ValueError(f"size is {self.size}: give a multiple of 8 up to {min(min(size) for size in SIZES)}")
+        if self.precision not in PRECISIONS:
+            raise ValueError(f"precision is {self.precision!r}: choose one of {', '.join(PRECISIONS)}")
+
+    def rate(self, step: int) -> float:
+        """Share of the learning rate at a step."""
+        return min(1.0, (step + 1) / self.warm_up) * (0.5 + 0.5 * math.cos(math.pi * step / self.steps))
+
+
+def train_vae(output: str | os.PathLike, settings: VaeTraining, *, save_every: int = 50) -> None:
+    """Train and write output in half precision, with the curve beside the state in `<output's stem>.training/`.
+
+    Raises ValueError where an unfinished run had other settings or the loss is no number, OSError on a full disk; the
+    last good state stays in either case.
+    """
+    output = Path(output)
+    if output.suffix != ".safetensors":
+        raise ValueError(f"output is {output.name}: give a name that ends in .safetensors")
+    run = _Run(settings)
+    folder = output.parent / f"{output.stem}.training"
+    run.restore(load_state(folder / "state.safetensors", settings))
+    with tqdm(desc=output.name, total=settings.steps, initial=run.step, unit=" steps") as bar:
+        while run.step < settings.steps:
+            row = run.advance()
+            bar.set_postfix(psnr=f"{row[2]:.2f}", refresh=False)
+            bar.update()
+            if run.step % save_every == 0 or run.step == settings.steps:
+                save_state(folder / "state.safetensors", run.tensors(), settings)
+                write_curve(folder / "curve.csv", run.curve)
+    save_tiny_vae(run.vae.state_dict(), output, {"steps": str(settings.steps)})
+
+
+class _Run:
+    """Everything that changes while training."""
+
+    def __init__(self, settings: VaeTraining):
+        self.settings = settings
+        self.step = 0
+        self.curve: list[list[float]] = []
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(settings.seed)
+            self.vae = TinyVAE()
+        self.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+        _spread_latents(self.vae, self._crops(0))
+        ends = {
+            self.vae.taesd_encoder[0],
+            self.vae.taesd_encoder[-1],
+            self.vae.taesd_decoder[1],
+            self.vae.taesd_decoder[-1],
+        }
+        at_ends = {id(parameter) for layer in ends for parameter in layer.parameters()}
+        inner = [p for p in self.vae.parameters() if p.ndim == 4 and id(p) not in at_ends]
+        chosen = {id(parameter) for parameter in inner}
+        rest = [p for p in self.vae.parameters() if id(p) not in chosen]
+        self.optimizers = (
+            (Muon(inner, settings.learning_rate), 1.0),
+            (torch.optim.AdamW(rest, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0), 0.2),
+        )
+
+    def restore(self, tensors: dict[str, Tensor] | None) -> None:
+        if tensors is None:
+            return
+        self.vae.load_state_dict({n.removeprefix("vae."): t for n, t in tensors.items() if n.startswith("vae.")})
+        for index, (optimizer, _) in enumerate(self.optimizers):
+            restore_optimizer(f"optimizer{index}", optimizer, tensors)
+        self.curve = tensors["curve"].tolist()
+        self.step = len(self.curve)
+
+    def tensors(self) -> dict[str, Tensor]:
+        stored = {f"vae.{name}": tensor for name, tensor in self.vae.state_dict().items()}
+        for index, (optimizer, _) in enumerate(self.optimizers):
+            stored |= optimizer_tensors(f"optimizer{index}", optimizer)
+        return stored | {"curve": torch.tensor(self.curve, dtype=torch.float64)}
+
+    def advance(self) -> list[float]:
+        """One step; returns its row of the curve. Raises ValueError where the loss is no number."""
+        pictures = self._crops(self.step)
+        noise = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
+        loss, row = self._loss(pictures, noise)
+        if not torch.isfinite(loss):
+            raise ValueError(
+                f"the loss is {float(loss.detach())} at step {self.step}: the state before it is kept; "
+                "try a lower learning rate or precision fp32"
+            )
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.vae.parameters(), LARGEST_GRADIENT)
+        for optimizer, share in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = share * self.settings.learning_rate * self.settings.rate(self.step)
+            optimizer.step()
+            optimizer.zero_grad()
+        self.curve.append([self.step, float(loss.detach()), *row])
+        self.step += 1
+        return self.curve[-1]
+
+    def _loss(self, pictures: Tensor, noise: torch.Generator) -> tuple[Tensor, list[float]]:
+        settings = self.settings
+        half = torch.autocast("cpu", torch.bfloat16) if settings.precision == "bf16" else nullcontext()
+        with half:
+            latent = self.vae.taesd_encoder(pictures).float()
+            level = settings.latent_noise * torch.rand(len(latent), 1, 1, 1, generator=noise)
+            disturbed = latent + level * torch.randn(latent.shape, generator=noise)
+            decoded = self.vae.taesd_decoder(disturbed).float()
+        error = decoded - pictures
+        spread = latent.std((0, 2, 3))
+        away = (latent.mean((0, 2, 3)) ** 2 + spread.log() ** 2).mean()
+        square = (error**2).mean()
+        loss = error.abs().mean() + settings.square_weight * square + settings.spread_weight * away
+        return loss, [-10 * math.log10(max(float(square.detach()), 1e-10)), float(spread.detach().mean())]
+
+    def _crops(self, step: int) -> Tensor:
+        settings = self.settings
+        batch = crops(step, settings.clips, settings.frames, settings.size, settings.seed)
+        return batch.contiguous(memory_format=torch.channels_last)
+
+
+@torch.no_grad()
+def _spread_latents(vae: TinyVAE, pictures: Tensor) -> None:
+    """Scale and shift the last layer of the encoder, so that its latents begin with mean 0 and standard deviation 1."""
+    last = vae.taesd_encoder[-1]
+    assert isinstance(last, nn.Conv2d) and last.bias is not None
+    latent = vae.taesd_encoder(pictures)
+    mean, spread = latent.mean((0, 2, 3)), latent.std((0, 2, 3)) + 1e-6
+    last.weight /= spread[:, None, None, None]
+    last.bias.copy_((last.bias - mean) / spread)
+
+
+def write_curve(path: Path, curve: list[list[float]]) -> None:
+    """One row a step: CURVE."""
+    with replacing(path) as part, part.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(CURVE)
+        writer.writerows([f"{row[0]:.0f}", *(f"{value:.5g}" for value in row[1:])] for row in curve)

@@ -1,0 +1,32 @@
+"""Crops around drawn people, for the VAE to learn from."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .characters import draw_clip
+from .world import random_stream
+
+SIZES = ((128, 64), (128, 128), (192, 128), (256, 192))
+"""Height and width at which people are drawn."""
+
+
+def crops(step: int, clips: int, frames: int, size: int, seed: int = 0) -> Tensor:
+    """The batch of one step, clips * frames, 3, size, size in [0, 1]; the same for the same numbers.
+
+    Each crop lies about a random joint, a little to the side: that is where the picture is hard.
+    """
+    random = random_stream("train", seed)
+    random.bit_generator.advance(step * 10_000)  # pyright: ignore[reportAttributeAccessIssue]  (PCG64 has it)
+    pictures = []
+    for _ in range(clips):
+        height, width = SIZES[random.integers(len(SIZES))]
+        clip = draw_clip(int(random.integers(1 << 40)), frames, height, width)
+        for frame, pose in zip(clip.frames, clip.poses, strict=True):
+            joint = pose.body[random.integers(20)] * (width, height)
+            corner = joint - size / 2 + random.integers(-size // 4, size // 4 + 1, 2)
+            left, top = (int(np.clip(c, 0, side - size)) for c, side in zip(corner, (width, height), strict=True))
+            pictures.append(frame[top : top + size, left : left + size])
+    return torch.from_numpy(np.stack(pictures)).movedim(-1, 1).float() / 255
