@@ -65,6 +65,11 @@ def open_autoencoder(source: str | os.PathLike, device: torch.device | str = "cp
     return Autoencoder(lambda x: on_device(encode, x), lambda x: on_device(decode, x), weights_hash(tensors))
 
 
+def _enlarged(latents: Tensor) -> Tensor:
+    small = linear_vae.decode(latents)
+    return small.repeat_interleave(linear_vae.PATCH, 3).repeat_interleave(linear_vae.PATCH, 4)
+
+
 def _kl_autoencoder(label: str, tensors: Mapping[str, Tensor]) -> Any:
     """Stable Diffusion's VAE by diffusers, from a file with its names or with those of the original, fp32."""
     prefix = next((p for p in _PREFIXES if f"{p}decoder.conv_in.weight" in tensors), None)
