@@ -25,6 +25,11 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) ->
     return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n d -> b n (heads d)")
 
 
+def silu_(x: Tensor) -> Tensor:
+    """SiLU in place of x, which is not needed any more; in training into new memory, where x is kept for its slope."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
 @dataclass(frozen=True)
 class Backend:
     """What every module is built with.

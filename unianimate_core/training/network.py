@@ -21,6 +21,7 @@ from ..model.unet import Stage, Stem
 from . import cpu_layers
 from .clips import Clips
 from .conditions import as_network_sees, embed_kept
+from .drawn_poses import convolve_only_drawn
 
 
 def new_unet(config: ModelConfig, *, seed: int, dropout: float, device: torch.device) -> UNet:
@@ -51,6 +52,8 @@ def _layers(device: torch.device) -> dict[str, Any]:
 
 
 def _ready(unet: UNet, device: torch.device) -> UNet:
+    if device.type == "cpu":
+        convolve_only_drawn(unet)
     return unet.requires_grad_(True).train().to(device, memory_format=torch.channels_last)
 
 

@@ -8,6 +8,7 @@ import torch
 from tests.core.training.made_up import NETWORK, make_unet
 from unianimate_core.model import UNet
 from unianimate_core.training import cpu_layers
+from unianimate_core.training.drawn_poses import first_layer
 from unianimate_core.training.network import keep_only_borders
 
 FRAMES, SIZE = 3, 64
@@ -154,3 +155,36 @@ def test_attention_is_pytorchs(monkeypatch, limit):
     heads = [x.unflatten(-1, (2, 16)).transpose(1, 2) for x in (q, k, v)]
     expected = torch.nn.functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
     torch.testing.assert_close(cpu_layers.attention(q, k, v, 2), expected)
+
+
+def test_the_first_layer_of_drawn_poses_is_the_whole_convolution():
+    """Poses at the border, one beside the other, and a picture that is all black; the gradients too."""
+    conv = torch.nn.Conv2d(3, 8, 3, padding=1)
+    x = torch.zeros(4, 3, 16, 12)
+    x[0, 1, 5:9, 4:5] = 0.7
+    x[1, 0, 0, :] = 1.0
+    x[2, 2, 15, 11] = 0.2
+    weights = torch.linspace(-1, 1, 4 * 8 * 8 * 6).view(4, 8, 8, 6)
+    results = []
+    for layer in (
+        lambda x: torch.nn.functional.avg_pool2d(torch.nn.functional.silu(conv(x)), 2),
+        lambda x: first_layer(x, conv.weight, conv.bias),
+    ):
+        conv.zero_grad()
+        y = layer(x)
+        (y * weights).sum().backward()
+        results.append((y, conv.weight.grad.clone(), conv.bias.grad.clone()))
+    for whole, drawn in zip(*results, strict=True):
+        torch.testing.assert_close(drawn, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_training_on_a_cpu_uses_it_for_poses_and_not_for_pictures():
+    unet = make_unet(dropout=0.0)
+    plain = plain_unet(split_bytes=None)
+    unet.load_state_dict(plain.state_dict())
+    pictures = torch.zeros(1, 3, 2, SIZE, SIZE)
+    pictures[:, :, :, 20:40, 20:30] = 0.5
+    for name in ("pose", "reference_pose", "first_frame"):
+        ours, theirs = getattr(unet.conditions, name), getattr(plain.conditions, name)
+        torch.testing.assert_close(ours(pictures), theirs(pictures), rtol=1e-4, atol=1e-5)
+        assert ("_convolve" in vars(ours)) == (name != "first_frame")
