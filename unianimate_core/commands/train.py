@@ -21,6 +21,7 @@ SETTINGS = {
     "largest_stride": (int, "a clip takes every n-th frame of its video, n from 1 to this"),
     "weighting": (str, "of timesteps: v, min_snr or x0"),
     "condition_drop": (float, "chance of each condition to be dropped"),
+    "first_frame_drop": (float, "chance of the first frame to be dropped"),
     "ema_decay": (float, "of the mean of the weights, 0 for none"),
     "dropout": (float, "in residual blocks"),
     "precision": (str, "of computing: fp32, bf16 or fp16"),

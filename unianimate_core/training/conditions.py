@@ -25,7 +25,8 @@ def draw_kept(random: np.random.Generator, settings: TrainingSettings) -> dict[s
         return dict.fromkeys(DROPPABLE, False)
     if share < settings.all_dropped + settings.all_kept:
         return dict.fromkeys(DROPPABLE, True)
-    return {name: bool(chance >= settings.condition_drop) for name, chance in zip(DROPPABLE, chances, strict=True)}
+    drops = {name: settings.condition_drop for name in DROPPABLE} | {"first_frame": settings.first_frame_drop}
+    return {name: bool(chance >= drops[name]) for name, chance in zip(DROPPABLE, chances, strict=True)}
 
 
 def embed_kept(unet: UNet, text: Tensor, given: Mapping[str, Tensor | None], kept: Mapping[str, Tensor]) -> Conditions:

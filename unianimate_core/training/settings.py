@@ -25,8 +25,8 @@ class TrainingSettings:
     every n-th frame of its video, with n drawn from 1 to this. batch: clips a step, over all processes together.
     rate: of AdamW, reached after warm_up steps; weight_decay; gradient_clip: largest norm of a gradient, 0 for any.
     weighting: of the squared error of v, see loss.py; min_snr: its bound. offset_noise: see diffusion.starting_noise.
-    condition_drop: chance of each condition to be dropped, by itself; all_dropped, all_kept: share of clips that are
-    shown none, or all. ema_decay: of the mean of the weights, 0 for none. dropout: in residual blocks.
+    condition_drop: chance of each condition to be dropped, by itself, and first_frame_drop of the first frame;
+    all_dropped, all_kept: share of clips that are shown none, or all. ema_decay: of the mean of the weights, 0 for none. dropout: in residual blocks.
     lora_rank: 0 trains all weights, more trains a LoRA of this rank instead.
     """
 
@@ -43,6 +43,7 @@ class TrainingSettings:
     min_snr: float = 5.0
     offset_noise: float = 0.1
     condition_drop: float = 0.5
+    first_frame_drop: float = 0.5
     all_dropped: float = 0.1
     all_kept: float = 0.1
     ema_decay: float = 0.9999
@@ -68,7 +69,7 @@ class TrainingSettings:
         for name in ("weight_decay", "gradient_clip", "offset_noise"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give 0 or more")
-        for name in ("condition_drop", "all_dropped", "all_kept"):
+        for name in ("condition_drop", "first_frame_drop", "all_dropped", "all_kept"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
         if self.all_dropped + self.all_kept > 1:

@@ -31,8 +31,8 @@ def test_conditions_are_dropped_in_the_shares_of_the_authors():
 @pytest.mark.parametrize(
     ("values", "kept"),
     [
-        ({"condition_drop": 0.0, "all_dropped": 0.0}, True),
-        ({"condition_drop": 1.0, "all_kept": 0.0}, False),
+        ({"condition_drop": 0.0, "first_frame_drop": 0.0, "all_dropped": 0.0}, True),
+        ({"condition_drop": 1.0, "first_frame_drop": 1.0, "all_kept": 0.0}, False),
         ({"all_dropped": 0.0, "all_kept": 1.0}, True),
         ({"all_dropped": 1.0, "all_kept": 0.0}, False),
     ],
