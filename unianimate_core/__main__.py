@@ -92,7 +92,7 @@ def _add_train_vae(commands) -> None:
         description="Train a VAE of TAESD's form on drawn characters. The same command again goes on after a stop.",
     )
     command.add_argument("--output", type=Path, required=True, help="a name that ends in .safetensors")
-    command.add_argument("--steps", type=int, default=2000, help="training steps (default: 2000)")
+    command.add_argument("--steps", type=int, default=2500, help="training steps (default: 2500)")
     command.add_argument("--seed", type=int, default=0, help="of weights and data (default: 0)")
     command.add_argument("--precision", choices=("bf16", "fp32"), default="bf16", help="of the work (default: bf16)")
     command.set_defaults(run=_train_vae)

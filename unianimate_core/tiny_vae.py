@@ -19,6 +19,8 @@ from .checkpoint.files import CheckpointError, read
 from .config import LATENT_CHANNELS
 from .diffusion import LATENT_SCALE
 
+PATCH = 8
+"""Pixels of a latent's side."""
 WIDTH = 64
 LARGEST = 3.0
 """Latents reach the decoder between minus and plus this: larger ones are bent towards it."""

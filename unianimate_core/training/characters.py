@@ -9,16 +9,16 @@ import numpy as np
 from ..pose import Pose
 from ..pose import keypoints as points
 from ..pose.opencv import cv2
-from .appearance import Appearance, random_appearance
-from .backgrounds import random_background
-from .figure import Camera, Figure, seen_by
-from .ground import cast_shadow, put_stool
-from .head import hair_behind, head
-from .limbs import arm, leg
-from .motion import FPS, Motion, random_motion
-from .posture import bones_of
-from .shapes import Layer, paint
-from .trunk import skirt, trunk
+from .people.appearance import Appearance, random_appearance
+from .people.backgrounds import random_background
+from .people.bones import bones_of
+from .people.figure import Camera, Figure, seen_by
+from .people.ground import cast_shadow, put_stool
+from .people.head import hair_behind, head
+from .people.limbs import arm, leg
+from .people.motion import FPS, Motion, random_motion
+from .people.shapes import Layer, paint
+from .people.trunk import skirt, trunk
 from .world import WHOLE_WORLD, Split, WorldSettings, random_stream
 
 __all__ = ["DrawnClip", "WorldSettings", "draw_clip"]

@@ -18,10 +18,12 @@ from ..tiny_vae import TinyVAE, save_tiny_vae
 from .muon import Muon
 from .training_state import load_state, optimizer_tensors, restore_optimizer, save_state
 from .vae_data import SIZES, crops
+from .vae_start import start_from_mean_colours
 
 PRECISIONS = ("bf16", "fp32")
 CURVE = "step", "loss", "psnr", "latent_std"
 LARGEST_GRADIENT = 1.0
+STARTING_BATCHES = 16
 
 
 @dataclass(frozen=True)
@@ -32,15 +34,17 @@ class VaeTraining:
     cosine; the first and last layers and all biases take a fifth of it (AdamW). latent_noise: the largest standard
     deviation of noise on latents, so that a latent that is a little wrong decodes to a picture that is a little wrong.
     square_weight: of the squared error beside the absolute one; spread_weight: of the latents' mean and standard
-    deviation being 0 and 1. precision: bf16 or fp32.
+    deviation being 0 and 1. fine_from: share of the steps after which the blocks of full resolution, half of the work,
+    learn too. precision: bf16 or fp32.
     """
 
-    steps: int = 2000
+    steps: int = 2500
     clips: int = 2
     frames: int = 4
     size: int = 64
-    learning_rate: float = 0.01
-    warm_up: int = 50
+    learning_rate: float = 0.005
+    warm_up: int = 100
+    fine_from: float = 0.7
     latent_noise: float = 0.1
     square_weight: float = 10.0
     spread_weight: float = 0.03
@@ -95,7 +99,7 @@ class _Run:
             torch.manual_seed(settings.seed)
             self.vae = TinyVAE()
         self.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        _spread_latents(self.vae, self._crops(0))
+        start_from_mean_colours(self.vae, torch.cat([self._crops(step) for step in range(STARTING_BATCHES)]))
         ends = {
             self.vae.taesd_encoder[0],
             self.vae.taesd_encoder[-1],
@@ -151,10 +155,10 @@ class _Run:
         settings = self.settings
         half = torch.autocast("cpu", torch.bfloat16) if settings.precision == "bf16" else nullcontext()
         with half:
-            latent = self.vae.taesd_encoder(pictures).float()
+            latent = self._through(self.vae.taesd_encoder, pictures).float()
             level = settings.latent_noise * torch.rand(len(latent), 1, 1, 1, generator=noise)
             disturbed = latent + level * torch.randn(latent.shape, generator=noise)
-            decoded = self.vae.taesd_decoder(disturbed).float()
+            decoded = self._through(self.vae.taesd_decoder, disturbed).float()
         error = decoded - pictures
         spread = latent.std((0, 2, 3))
         away = (latent.mean((0, 2, 3)) ** 2 + spread.log() ** 2).mean()
@@ -162,21 +166,18 @@ class _Run:
         loss = error.abs().mean() + settings.square_weight * square + settings.spread_weight * away
         return loss, [-10 * math.log10(max(float(square.detach()), 1e-10)), float(spread.detach().mean())]
 
+    def _through(self, layers: nn.Sequential, x: Tensor) -> Tensor:
+        """Blocks of full resolution begin as nothing and are passed over before fine_from."""
+        coarse = self.step < self.settings.fine_from * self.settings.steps
+        passed_over = (self.vae.taesd_encoder[1], self.vae.taesd_decoder[-2]) if coarse else ()
+        for layer in layers:
+            x = torch.relu(x) if layer in passed_over else layer(x)
+        return x
+
     def _crops(self, step: int) -> Tensor:
         settings = self.settings
         batch = crops(step, settings.clips, settings.frames, settings.size, settings.seed)
         return batch.contiguous(memory_format=torch.channels_last)
-
-
-@torch.no_grad()
-def _spread_latents(vae: TinyVAE, pictures: Tensor) -> None:
-    """Scale and shift the last layer of the encoder, so that its latents begin with mean 0 and standard deviation 1."""
-    last = vae.taesd_encoder[-1]
-    assert isinstance(last, nn.Conv2d) and last.bias is not None
-    latent = vae.taesd_encoder(pictures)
-    mean, spread = latent.mean((0, 2, 3)), latent.std((0, 2, 3)) + 1e-6
-    last.weight /= spread[:, None, None, None]
-    last.bias.copy_((last.bias - mean) / spread)
 
 
 def write_curve(path: Path, curve: list[list[float]]) -> None:

@@ -12,9 +12,9 @@ import pytest
 
 from unianimate_core.pose import align_poses
 from unianimate_core.pose import keypoints as points
-from unianimate_core.training.appearance import random_appearance
 from unianimate_core.training.characters import WorldSettings, draw_clip
-from unianimate_core.training.motion import random_motion
+from unianimate_core.training.people.appearance import random_appearance
+from unianimate_core.training.people.motion import random_motion
 from unianimate_core.training.world import MOTIONS, SPLITS, random_stream, split_of
 
 ROOT = Path(__file__).parents[3]

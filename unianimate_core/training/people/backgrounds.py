@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..pose.opencv import cv2
+from ...pose.opencv import cv2
 
 WALLS = (
     *((206, 222, 214), (226, 214, 198), (190, 206, 224), (222, 200, 206), (204, 200, 222), (236, 232, 222)),

@@ -6,9 +6,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from ..world import MOTIONS, RESIDUES, SEATED_MOTIONS, Split, WorldSettings, random_cell
 from .motion_families import FAMILIES, Beat
 from .posture import Posture
-from .world import MOTIONS, RESIDUES, SEATED_MOTIONS, Split, WorldSettings, random_cell
 
 FPS = 8
 """Frames a second of clips, as of the released network's."""

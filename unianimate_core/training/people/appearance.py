@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .world import PATTERNS, Split, WorldSettings, random_cell
+from ..world import PATTERNS, Split, WorldSettings, random_cell
 
 Colour = tuple[float, float, float]
 

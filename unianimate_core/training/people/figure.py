@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from .appearance import Appearance
-from .posture import Bones
+from .bones import Bones
 
 LINE = 0.006
 """Width of the line around everything, in units of the height."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..pose import keypoints as points
-from ..pose.opencv import cv2
+from ...pose import keypoints as points
+from ...pose.opencv import cv2
 from .figure import LINE, Figure
 from .shapes import edge, shade
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..pose.opencv import cv2
+from ...pose.opencv import cv2
 from .appearance import Colour
 
 LIGHT = np.array([-0.55, -0.83])  # where it comes from, on the picture

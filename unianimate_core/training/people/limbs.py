@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .appearance import Appearance, Colour
+from .bones import ARMS, LEGS
 from .figure import LINE, Figure
-from .posture import ARMS, LEGS
 from .shapes import Layer, Shape, band, between, capsule, disc, edge, shade, shaded_side
 
 # Radii in units of the standing height.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..pose import keypoints as points
+from ...pose import keypoints as points
 from .figure import LINE, Figure
 from .shapes import CIRCLE, Layer, Shape, disc, edge, ellipse, shade, unit
 

@@ -1,0 +1,52 @@
+"""Angles of every joint over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+STANDING = {"arm_raise": 14, "arm_forward": 10, "arm_twist": 20, "elbow": 14, "wrist": 0, "palm": 0, "curl": 22} | {
+    "thigh_forward": 1,
+    "thigh_out": 4,
+    "knee": 3,
+    "toes_out": 24,
+}
+"""Of limbs, in degrees; everything else is 0."""
+TRUNK_AND_HEAD = ("yaw", "lean", "tilt", "twist", "head_yaw", "head_pitch", "head_roll", "sway", "hop")
+
+
+@dataclass
+class Posture:
+    """Degrees, one entry a frame; of limbs (f, 2), left then right. sway, hop: lengths.
+
+    lean: forwards; tilt: to the person's left; twist: of the chest against the hips, to their left. arm_raise: 0 hangs,
+    180 points up; arm_forward: 0 sideways, 90 ahead; arm_twist: where the forearm bends to: 0 ahead, 90 outwards or up.
+    """
+
+    yaw: np.ndarray
+    lean: np.ndarray
+    tilt: np.ndarray
+    twist: np.ndarray
+    head_yaw: np.ndarray
+    head_pitch: np.ndarray
+    head_roll: np.ndarray
+    sway: np.ndarray
+    hop: np.ndarray
+    arm_raise: np.ndarray
+    arm_forward: np.ndarray
+    arm_twist: np.ndarray
+    elbow: np.ndarray
+    wrist: np.ndarray
+    palm: np.ndarray
+    curl: np.ndarray
+    thigh_forward: np.ndarray
+    thigh_out: np.ndarray
+    knee: np.ndarray
+    toes_out: np.ndarray
+
+    @classmethod
+    def standing(cls, frames: int) -> Posture:
+        """Upright, arms a little away from the body."""
+        arrays = {name: np.zeros(frames) for name in TRUNK_AND_HEAD}
+        return cls(**arrays, **{name: np.full((frames, 2), float(angle)) for name, angle in STANDING.items()})
