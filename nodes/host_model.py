@@ -22,7 +22,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..unianimate_core.checkpoint import read_checkpoint, to_checkpoint, to_modules
-from ..unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR
+from ..unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR, stored_dtype
 from ..unianimate_core.config import ModelConfig
 from ..unianimate_core.content_hash import weights_hash
 from ..unianimate_core.model import Conditions, UNet
@@ -272,9 +272,8 @@ def load_model(path: str, dtype: torch.dtype | None = None):
     offload_device = comfy.model_management.unet_offload_device()
     supported = list(config.supported_inference_dtypes)
     if dtype is None:
-        stored = next(iter(state_dict.values())).dtype
         dtype = comfy.model_management.unet_dtype(
-            model_params=parameters, supported_dtypes=supported, weight_dtype=stored
+            model_params=parameters, supported_dtypes=supported, weight_dtype=stored_dtype(state_dict)
         )
     computed = comfy.model_management.unet_manual_cast(dtype, load_device, supported)
     config.set_inference_dtype(dtype, computed)

@@ -14,6 +14,12 @@ from hypothesis import HealthCheck, settings
 # Before torch is imported: threads that spin while they wait make tests ten times slower where cores are shared.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+import torch
+
+# Before Triton is imported: without a GPU its kernels run in its interpreter.
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 PACK = Path(__file__).resolve().parent.parent
 WITHOUT_HOST = "no ComfyUI was found"
 

@@ -18,8 +18,27 @@ class ConfigError(ValueError):
 
 
 @dataclass(frozen=True)
+class MambaConfig:
+    """The temporal Mamba in place of each temporal transformer's block.
+
+    expand: inner width, in units of the block's; d_state: states of a channel; d_conv: frames the convolution spans.
+    keep_ff: whether the transformer's feed-forward stays behind it.
+    """
+
+    expand: int
+    keep_ff: bool
+    d_state: int = 16
+    d_conv: int = 4
+
+    def __post_init__(self):
+        for name in ("expand", "d_state", "d_conv"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} of the temporal Mamba is {getattr(self, name)}: it must be at least 1")
+
+
+@dataclass(frozen=True)
 class ModelConfig:
-    """Architecture of one UniAnimate network. There are no defaults: the checkpoint decides.
+    """Architecture of one UniAnimate network. The checkpoint decides; mamba alone has a default, that of the released.
 
     dim: channels of the first level; multipliers: channels of each level, in units of dim.
     residual_blocks: blocks a level on the way down (one more on the way up).
@@ -27,6 +46,7 @@ class ModelConfig:
     head_dim: channels of one attention head; heads = width / head_dim.
     stem_width: inner width of the temporal transformer that follows the first convolution.
     context_dim: width of the text states; image_tokens: tokens made of one picture embedding.
+    mamba: the temporal modules are Mamba of this form; None: they are Transformers.
     Source: UniAnimate, section 3.2; the released checkpoint (320 x (1, 2, 4, 4), 1.4166 B parameters).
     """
 
@@ -38,6 +58,7 @@ class ModelConfig:
     stem_width: int
     context_dim: int
     image_tokens: int
+    mamba: MambaConfig | None = None
 
     def __post_init__(self):
         if len(self.attention_levels) != len(self.multipliers):
@@ -52,7 +73,8 @@ class ModelConfig:
                 )
         if self.head_dim < 1:
             raise ConfigError(f"head_dim is {self.head_dim}: it must be at least 1 (64 in the released network)")
-        for width in (self.stem_width, *self.attention_widths):
+        stem = () if self.mamba else (self.stem_width,)
+        for width in (*stem, *self.attention_widths):
             if width % self.head_dim:
                 raise ConfigError(
                     f"head_dim {self.head_dim} does not divide the attention width {width}: "
@@ -97,15 +119,17 @@ class ModelConfig:
                 f"the levels have {sorted(residual_blocks)} residual blocks: all must have the same number"
             )
         context_dim = shapes["pre_image_condition.0.weight"][1]
+        stem_width = shapes["input_blocks.0.1.proj_in.weight"][0]
         return cls(
             dim=dim,
             multipliers=multipliers,
             residual_blocks=residual_blocks.pop(),
             attention_levels=tuple(attends for _, _, attends in levels),
             head_dim=head_dim,
-            stem_width=shapes["input_blocks.0.1.proj_in.weight"][0],
+            stem_width=stem_width,
             context_dim=context_dim,
             image_tokens=shapes["pre_image_condition.2.weight"][0] // context_dim,
+            mamba=_mamba(shapes, stem_width),
         )
 
 
@@ -145,3 +169,22 @@ def _levels(shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[int, int, bool]
         attends = f"input_blocks.{index}.1.norm.weight" in shapes
     levels.append((width, blocks, attends))
     return levels
+
+
+def _mamba(shapes: Mapping[str, tuple[int, ...]], stem_width: int) -> MambaConfig | None:
+    """The temporal Mamba as the first of its blocks tells, or None where there is none."""
+    block = "input_blocks.0.1.mamba_blocks.0."
+    if not any(name.startswith(block) for name in shapes):
+        return None
+    A_log, convolution = block + "mixer.A_log", block + "mixer.conv1d.weight"
+    _check(shapes, A_log, axes=2)
+    _check(shapes, convolution, axes=3)
+    inner, d_state = shapes[A_log]
+    if inner % stem_width:
+        raise ConfigError(f"{A_log} has {inner} channels: give a multiple of the block's {stem_width}")
+    return MambaConfig(
+        expand=inner // stem_width,
+        keep_ff=f"{block}ff.net.2.weight" in shapes,
+        d_state=d_state,
+        d_conv=shapes[convolution][2],
+    )

@@ -80,7 +80,7 @@ def test_help_needs_no_slow_import():
     command = [sys.executable, "-X", "importtime", "-m", "unianimate_core", "--help"]
     run = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
     assert run.returncode == 0
-    assert re.search(r"^ +convert .*\n +demo ", run.stdout, re.MULTILINE)
+    assert re.search(r"^ +convert .*\n +to-mamba .*\n +demo ", run.stdout, re.MULTILINE)
     assert not re.search(r"\| +(torch|numpy|cv2)$", run.stderr, re.MULTILINE)
 
 

@@ -43,10 +43,15 @@ def load_unet(
     Raises CheckpointError where a tensor is missing, unexpected or of another shape, and for files that cannot be read.
     """
     state_dict, config = read_checkpoint(source, config)
-    dtype = dtype or next(iter(state_dict.values())).dtype
+    dtype = dtype or stored_dtype(state_dict)
     unet = UNet(config, dtype=dtype, device="meta", operations=operations, attention=attention)
     unet.load_state_dict(to_modules(state_dict, config, device=device, dtype=dtype), assign=True)
     return unet.requires_grad_(False).eval()
+
+
+def stored_dtype(state_dict: Mapping[str, Tensor]) -> torch.dtype:
+    """The precision of a checkpoint, but for the few tensors that are always in fp32."""
+    return state_dict["time_embed.0.weight"].dtype
 
 
 def read_checkpoint(
@@ -148,7 +153,9 @@ def to_modules(
 ) -> dict[str, Tensor]:
     """Checked checkpoint tensors as parameters of the network, by parameter name."""
     return {
-        entry.name: names.stack(entry, [state_dict[name].to(device, dtype) for name in entry.stored_names])
+        entry.name: names.stack(
+            entry, [state_dict[name].to(device, names.precision_of(name, dtype)) for name in entry.stored_names]
+        )
         for entry in network_entries(config)
     }
 
@@ -163,7 +170,7 @@ def to_checkpoint(parameters: Mapping[str, Tensor], config: ModelConfig) -> dict
 
 def _converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
     """Raises CheckpointError where a value is no number, or is none any more in the new precision."""
-    converted = tensor.to(dtype).contiguous()
+    converted = tensor.to(names.precision_of(name, dtype)).contiguous()
     if not torch.isfinite(converted).all():
         if torch.isfinite(tensor).all():
             raise CheckpointError(f"{name} holds values too large for {dtype}: convert to bf16 or fp32")

@@ -47,11 +47,25 @@ SPATIAL = TRANSFORMER | {
     "block.cross_attention.kv": "transformer_blocks.0.attn2.to_{k,v}",
     "block.cross_attention.out": "transformer_blocks.0.attn2.to_out.0",
 }
+# Vision Mamba's own names, which are also those of the modules here.
+MIXER_LAYERS = ("in_proj", "conv1d", "conv1d_b", "x_proj", "x_proj_b", "dt_proj", "dt_proj_b", "out_proj")
 TEMPORAL = TRANSFORMER | {
     "block.attention1.qkv": "transformer_blocks.0.attn1.to_{q,k,v}",
     "block.attention1.out": "transformer_blocks.0.attn1.to_out.0",
     "block.attention2.qkv": "transformer_blocks.0.attn2.to_{q,k,v}",
     "block.attention2.out": "transformer_blocks.0.attn2.to_out.0",
+}
+MAMBA = {
+    "norm": "norm",
+    "proj_in": "proj_in",
+    "proj_out": "proj_out",
+    "block": "mamba_blocks.0",
+    "block.norm1": "mamba_blocks.0.norm1",
+    "block.mixer": "mamba_blocks.0.mixer",
+    **{f"block.mixer.{layer}": f"mamba_blocks.0.mixer.{layer}" for layer in MIXER_LAYERS},
+    "block.norm2": "mamba_blocks.0.norm2",
+    "block.feed_forward.proj": "mamba_blocks.0.ff.net.0.proj",
+    "block.feed_forward.out": "mamba_blocks.0.ff.net.2",
 }
 PICTURE_ENCODER = {"conv1": "0", "conv2": "3", "conv3": "5"}
 LATENT_ENCODER = {"conv1": "0", "conv2": "2", "conv3": "4"}
@@ -87,32 +101,42 @@ def _groups(config: ModelConfig) -> Iterator[tuple[str, str, dict[str, str]]]:
     yield conditions + "reference.mixer", "randomref_embedding_after2", MIXER
     yield conditions + "reference_pose", "randomref_pose2_embedding", PICTURE_ENCODER
     yield conditions + "reference_pose.mixer", "randomref_pose2_embedding_after", MIXER
-    yield "stem.temporal", "input_blocks.0.1", TEMPORAL
+    temporal = TEMPORAL if config.mamba is None else MAMBA
+    yield "stem.temporal", "input_blocks.0.1", temporal
 
     levels, block = len(config.multipliers), 1
     for level in range(levels):
         for stage in range(config.residual_blocks):
-            yield from _stage(f"down.{level}.stages.{stage}", f"input_blocks.{block}")
+            yield from _stage(f"down.{level}.stages.{stage}", f"input_blocks.{block}", temporal)
             block += 1
         yield f"down.{level}", f"input_blocks.{block}", {"downsample": "op"}
         block += 1
 
-    yield from _stage("middle.stage", "middle_block")
+    yield from _stage("middle.stage", "middle_block", temporal)
     yield "middle.residual", "middle_block.3", RESIDUAL
 
     block = 0
     for level, attends in enumerate(reversed(config.attention_levels)):
         for stage in range(config.residual_blocks + 1):
-            yield from _stage(f"up.{level}.stages.{stage}", f"output_blocks.{block}")
+            yield from _stage(f"up.{level}.stages.{stage}", f"output_blocks.{block}", temporal)
             block += 1
         position = 3 if attends else 1
         yield f"up.{level}", f"output_blocks.{block - 1}.{position}", {"upsample.conv": "conv"}
 
 
-def _stage(module: str, checkpoint: str) -> Iterator[tuple[str, str, dict[str, str]]]:
+def _stage(module: str, checkpoint: str, temporal: dict[str, str]) -> Iterator[tuple[str, str, dict[str, str]]]:
     yield f"{module}.residual", f"{checkpoint}.0", RESIDUAL
     yield f"{module}.spatial", f"{checkpoint}.1", SPATIAL
-    yield f"{module}.temporal", f"{checkpoint}.2", TEMPORAL
+    yield f"{module}.temporal", f"{checkpoint}.2", temporal
+
+
+# Kept in fp32 whatever the precision of the rest: a step of half precision in them is a large step of the decay.
+_FULL_PRECISION = re.compile(r"mamba_blocks\.0\.(alpha|mixer\.(A_log|A_b_log|D|D_b))$")
+
+
+def precision_of(stored_name: str, dtype: torch.dtype | None) -> torch.dtype | None:
+    """What a checkpoint tensor is stored and used in, where the network is of this dtype (None: as it is)."""
+    return torch.float32 if _FULL_PRECISION.search(stored_name) else dtype
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ SETTINGS = {
     "ema_decay": (float, "of the mean of the weights, 0 for none"),
     "dropout": (float, "in residual blocks"),
     "precision": (str, "of computing: fp32, bf16 or fp16"),
+    "part": (str, "of the network that is trained: all or temporal"),
     "seed": (int, "of everything random"),
 }
 RUN = {
@@ -49,7 +50,9 @@ def add_train(commands) -> None:
     command.add_argument("--data", default="drawn", help="a folder of videos, or 'drawn' for drawn people (default)")
     command.add_argument("--validation-data", type=Path, help="a folder of videos that are not trained on")
     command.add_argument("--vae", required=True, help="VAE file; 'linear' is a stand-in without weights, to try things")
-    command.add_argument("--clip", type=Path, help="open_clip_pytorch_model.bin, for picture embedding and empty prompt")
+    command.add_argument(
+        "--clip", type=Path, help="open_clip_pytorch_model.bin, for picture embedding and empty prompt"
+    )
     command.add_argument("--init", type=Path, help="checkpoint to start from, instead of a new network")
     command.add_argument("--lora", type=int, metavar="RANK", help="train a LoRA of this rank instead of all weights")
     command.add_argument("--distil", type=Path, metavar="TEACHER", help="train each temporal Mamba on its teacher's")
@@ -77,9 +80,7 @@ def _train(options: argparse.Namespace) -> None:
     if options.lora is not None:
         settings["lora_rank"] = options.lora
     run = {
-        name: getattr(options, name)
-        for name in (*RUN, "gradient_checkpointing")
-        if getattr(options, name) is not None
+        name: getattr(options, name) for name in (*RUN, "gradient_checkpointing") if getattr(options, name) is not None
     }
     result = run_training(options, settings, run)
     if result is not None:

@@ -38,6 +38,7 @@ class Backend:
     module may read a weight itself. attention: function (q, k, v, heads), all b n (heads d).
     frame_attention: the same for the short sequences over frames, where a host may want another kernel.
     dropout: share of values dropped in residual blocks while training.
+    scan: the back end of selective_scan, for the temporal Mamba.
     split_bytes: wide intermediate results are made in pieces of at most about this size; None makes them whole.
     """
 
@@ -48,6 +49,7 @@ class Backend:
     device: torch.device | str | None = None
     dropout: float = 0.0
     split_bytes: int | None = 128 * 2**20
+    scan: str = "auto"
 
     def linear(self, channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Linear:
         return self.operations.Linear(channels_in, channels_out, bias=bias, dtype=self.dtype, device=self.device)
@@ -64,6 +66,21 @@ class Backend:
         return self.operations.Conv2d(
             channels_in, channels_out, kernel, stride=stride, padding=padding, dtype=self.dtype, device=self.device
         )
+
+    def causal_conv(self, channels: int, taps: int) -> nn.Conv1d:
+        """Of each channel alone, with zeros before the first frame. Its last taps - 1 results are to be cut off."""
+        return self.operations.Conv1d(
+            channels, channels, taps, padding=taps - 1, groups=channels, dtype=self.dtype, device=self.device
+        )
+
+    def full_precision(self, *shape: int) -> nn.Parameter:
+        """A parameter that no layer holds and that stays in fp32, its values undefined."""
+        return nn.Parameter(torch.empty(shape, dtype=torch.float32, device=self.device))
+
+    @property
+    def initialises(self) -> bool:
+        """Whether layers are made with initial values. Those of a host are not: its files bring them."""
+        return self.operations is nn
 
     def group_norm(self, channels: int, eps: float) -> nn.GroupNorm:
         return self.operations.GroupNorm(NORM_GROUPS, channels, eps=eps, dtype=self.dtype, device=self.device)

@@ -145,24 +145,3 @@ class SpatialTransformer(nn.Module):
         tokens = rearrange(self.norm(x), "n c h w -> n (h w) c")
         tokens = self.proj_out(self.block(self.proj_in(tokens), context))
         return x + rearrange(tokens, "n (h w) c -> n c h w", h=x.shape[2])
-
-
-class TemporalTransformer(nn.Module):
-    """The temporal module: attention over the reference frame and all frames of the clip, at each place.
-
-    Source: UniAnimate, section 3.2, temporal modeling manners. Its normalisation spans all frames together.
-    """
-
-    def __init__(self, channels: int, width: int, heads: int, backend: Backend):
-        super().__init__()
-        self.norm = backend.group_norm(channels, eps=1e-6)
-        self.proj_in = backend.linear(channels, width)
-        self.block = TemporalBlock(width, heads, backend)
-        self.proj_out = backend.linear(width, channels)
-
-    def forward(self, x: Tensor, frames: int) -> Tensor:
-        """x: (b f) c h w."""
-        normed = self.norm(rearrange(x, "(b f) c h w -> b c f (h w)", f=frames))
-        tokens = self.proj_in(rearrange(normed, "b c f n -> b f n c"))
-        tokens = self.proj_out(self.block(tokens))
-        return x + rearrange(tokens, "b f (h w) c -> (b f) c h w", h=x.shape[2])

@@ -19,7 +19,8 @@ from .backend import Attention, Backend, scaled_dot_product_attention, silu_
 from .conditions import ConditionEncoder, Conditions
 from .residual import ResidualBlock, Upsample
 from .sizes import check_clip, check_conditions
-from .transformer import SpatialTransformer, TemporalTransformer
+from .temporal import TemporalModule
+from .transformer import SpatialTransformer
 
 
 def timestep_embedding(t: Tensor, width: int) -> Tensor:
@@ -31,20 +32,19 @@ def timestep_embedding(t: Tensor, width: int) -> Tensor:
 
 
 class Stem(nn.Module):
-    """The first convolution and its temporal transformer, which is as wide as the configuration says."""
+    """The first convolution and its temporal module, which is as wide inside as the configuration says."""
 
     def __init__(self, config: ModelConfig, backend: Backend):
         super().__init__()
         self.conv = backend.conv(REFERENCE_FEATURES, config.dim)
-        heads = config.stem_width // config.head_dim
-        self.temporal = TemporalTransformer(config.dim, config.stem_width, heads, backend)
+        self.temporal = TemporalModule(config.dim, config.stem_width, config, backend)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         return self.temporal(self.conv(x), frames)
 
 
 class Stage(nn.Module):
-    """Residual block, and where the level holds attention, a spatial and a temporal transformer."""
+    """Residual block, and where the level holds attention, a spatial transformer and a temporal module."""
 
     def __init__(self, channels_in: int, channels_out: int, attends: bool, config: ModelConfig, backend: Backend):
         super().__init__()
@@ -53,7 +53,7 @@ class Stage(nn.Module):
         if attends:
             heads = channels_out // config.head_dim
             self.spatial = SpatialTransformer(channels_out, config.context_dim, heads, backend)
-            self.temporal = TemporalTransformer(channels_out, channels_out, heads, backend)
+            self.temporal = TemporalModule(channels_out, channels_out, config, backend)
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor, frames: int) -> Tensor:
         x = self.residual(x, time, frames)
@@ -149,10 +149,12 @@ class UNet(nn.Module):
         frame_attention: Attention | None = None,
         dropout: float = 0.0,
         split_bytes: int | None = Backend.split_bytes,
+        scan: str = Backend.scan,
     ):
         super().__init__()
         attention = attention or scaled_dot_product_attention
-        backend = Backend(operations, attention, frame_attention or attention, dtype, device, dropout, split_bytes)
+        frame_attention = frame_attention or attention
+        backend = Backend(operations, attention, frame_attention, dtype, device, dropout, split_bytes, scan)
         self.config = config
         self.dtype = dtype or torch.get_default_dtype()
         self.conditions = ConditionEncoder(config, backend)

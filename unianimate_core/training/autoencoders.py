@@ -86,7 +86,10 @@ def _kl_autoencoder(label: str, tensors: Mapping[str, Tensor]) -> Any:
         ) from error
 
     original = "encoder.down.0.block.0.conv1.weight" in plain
-    block, levels = ("encoder.down.{}.block.0.conv1.weight" if original else "encoder.down_blocks.{}.resnets.0.conv1.weight"), 4
+    block, levels = (
+        ("encoder.down.{}.block.0.conv1.weight" if original else "encoder.down_blocks.{}.resnets.0.conv1.weight"),
+        4,
+    )
     config = {
         "block_out_channels": [len(plain[block.format(level)]) for level in range(levels)],
         "down_block_types": ["DownEncoderBlock2D"] * levels,

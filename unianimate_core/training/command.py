@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from accelerate import Accelerator
 
+from ..config import MambaConfig
 from ..content_hash import weights_hash
 from ..encoders import ClipEncoder
 from ..model import UNet
 from ..run_lock import run_lock
 from .autoencoders import Autoencoder, open_autoencoder
 from .lora import LoraAdapters
-from .network import WholeNetwork, empty_text, loaded_unet, new_unet
+from .loss import DenoisingLoss, DistillationLoss, empty_text
+from .network import NetworkWeights, loaded_unet, new_unet
 from .prepare import prepare, prepared
 from .presets import Preset, preset
 from .sequences import PreparedSequence
@@ -27,6 +29,7 @@ from .trainer import Job, make_accelerator, train
 from .validation import Validation
 
 DRAWN = "drawn"
+MAMBA = MambaConfig(expand=1, keep_ff=False)  # of a new network
 
 
 def run_training(options: argparse.Namespace, settings: Mapping[str, Any], run: Mapping[str, Any]) -> Path | None:
@@ -35,7 +38,8 @@ def run_training(options: argparse.Namespace, settings: Mapping[str, Any], run: 
     settings, run: what was set by hand of TrainingSettings and RunSettings. Raises as trainer.train does.
     """
     chosen = preset(options.preset)
-    training = TrainingSettings(**(chosen.settings | dict(settings)))
+    settings = chosen.settings | dict(settings) | ({"part": "temporal"} if options.distil else {})
+    training = TrainingSettings(**settings)
     how = RunSettings(**(chosen.run | dict(run)))
     accelerator = make_accelerator(training)
     options.folder.mkdir(parents=True, exist_ok=True)
@@ -67,14 +71,18 @@ def _run(
     text = empty_text(unet.config) if clip is None else clip.empty_text().cpu()
     if clip is not None:
         clip.free()
-    trained = LoraAdapters(unet, settings.lora_rank) if settings.lora_rank else WholeNetwork(unet)
+    trained = LoraAdapters(unet, settings.lora_rank) if settings.lora_rank else NetworkWeights(unet, settings.part)
+    loss = DenoisingLoss(unet, text, settings)
+    if options.distil is not None:
+        teacher = loaded_unet(options.distil, dropout=0.0, device=accelerator.device).requires_grad_(False).eval()
+        loss, start = DistillationLoss(teacher, unet, text), start | {"teacher": weights_hash(teacher.state_dict())}
     job = Job(
         folder=options.folder,
         settings=settings,
         run=run,
         unet=unet,
         trained=trained,
-        text=text,
+        loss=loss,
         sequences=training_sequences,
         validate=_validation(options.folder, validation_sequences, autoencoder, text, settings, run),
         identity={"data": source.description(), "vae": autoencoder.identity, "start": start},
@@ -89,7 +97,7 @@ def _sources(
     """What is trained on, and what is validated on."""
     validates = run.validation_clips > 0
     if options.data == DRAWN:
-        from .characters import WorldSettings  # pyright: ignore[reportMissingImports]
+        from .characters import WorldSettings
 
         world, frames = WorldSettings(**chosen.world), max(chosen.motion_frames, settings.longest)
         count = options.characters or chosen.characters
@@ -114,10 +122,12 @@ def _network(
         return unet, {"checkpoint": weights_hash(unet.state_dict())}
     if chosen.network is None:
         raise TrainingError(f"preset {options.preset} trains a network further: give its checkpoint by --init")
-    if settings.lora_rank:
-        raise TrainingError("a LoRA is trained on a network that is finished: give its checkpoint by --init")
-    unet = new_unet(chosen.network, seed=settings.seed, dropout=settings.dropout, device=device)
-    return unet, {"network": asdict(chosen.network)}
+    if settings.lora_rank or options.distil is not None:
+        kind = "a LoRA" if settings.lora_rank else "a student, made by to-mamba,"
+        raise TrainingError(f"{kind} is trained on a network that is there: give its checkpoint by --init")
+    network = chosen.network if options.temporal == "transformer" else replace(chosen.network, mamba=MAMBA)
+    unet = new_unet(network, seed=settings.seed, dropout=settings.dropout, device=device)
+    return unet, {"network": asdict(network)}
 
 
 def _validation(

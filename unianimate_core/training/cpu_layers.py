@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-Linear, Conv2d, LayerNorm = nn.Linear, nn.Conv2d, nn.LayerNorm
+Linear, Conv1d, Conv2d, LayerNorm = nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm
 MOST_SCORES = 2**26  # elements of the whole attention matrix, above which the fused kernel saves the memory
 
 

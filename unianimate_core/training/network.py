@@ -15,13 +15,16 @@ from ..checkpoint import read_checkpoint, to_checkpoint, to_modules
 from ..checkpoint.loading import metadata_of
 from ..config import ModelConfig
 from ..model import UNet
+from ..model.mamba import FULL_PRECISION
 from ..model.residual import ResidualBlock
-from ..model.transformer import SpatialTransformer, TemporalTransformer
+from ..model.temporal import TemporalModule
+from ..model.transformer import SpatialTransformer
 from ..model.unet import Stage, Stem
 from . import cpu_layers
-from .clips import Clips
-from .conditions import as_network_sees, embed_kept
 from .drawn_poses import convolve_only_drawn
+
+
+TEMPORAL = ".temporal."  # in the names of temporal modules' parameters
 
 
 def new_unet(config: ModelConfig, *, seed: int, dropout: float, device: torch.device) -> UNet:
@@ -33,7 +36,7 @@ def new_unet(config: ModelConfig, *, seed: int, dropout: float, device: torch.de
         if isinstance(module, ResidualBlock):
             _to_zero(module.stage_out.conv)
             _to_zero(module.temporal_conv.stages[-1].conv)  # pyright: ignore[reportArgumentType]
-        elif isinstance(module, (SpatialTransformer, TemporalTransformer)):
+        elif isinstance(module, (SpatialTransformer, TemporalModule)):
             _to_zero(module.proj_out)
     _to_zero(unet.head.conv)
     return _ready(unet, device)
@@ -62,6 +65,18 @@ def _to_zero(layer: nn.Module) -> None:
         nn.init.zeros_(parameter)
 
 
+def decayed(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """Groups for an optimiser: weights of layers decay; biases, norms and what a Mamba keeps in fp32 do not."""
+
+    def decays(name: str, parameter: nn.Parameter) -> bool:
+        return parameter.ndim > 1 and name.rsplit(".", 1)[-1] not in FULL_PRECISION
+
+    yes = [parameter for name, parameter in parameters.items() if decays(name, parameter)]
+    no = [parameter for name, parameter in parameters.items() if not decays(name, parameter)]
+    groups = {weight_decay: yes, 0.0: no} if weight_decay else {0.0: yes + no}
+    return [{"params": group, "weight_decay": decay} for decay, group in groups.items() if group]
+
+
 def keep_only_borders(unet: UNet) -> None:
     """Gradient checkpointing: of each stage only the input is kept, and its inside computed again going backwards."""
     for module in unet.modules():
@@ -69,53 +84,30 @@ def keep_only_borders(unet: UNet) -> None:
             module.forward = partial(checkpoint, module.forward, use_reentrant=False)
 
 
-class ClipPredictor(nn.Module):
-    """v of noisy clips by the network, as one module, so that what wraps it sees every use of a weight.
+class NetworkWeights:
+    """The network's own weights, or a part of them: what is trained, stored as a whole checkpoint.
 
-    text: 1 n C, the states of the empty prompt.
+    part: one of settings.PARTS; what does not belong to it is frozen.
     """
-
-    def __init__(self, unet: UNet, text: Tensor):
-        super().__init__()
-        self.unet = unet
-        self.register_buffer("text", text, persistent=False)
-
-    def forward(self, clips: Clips, x_t: Tensor) -> Tensor:
-        """x_t: b 4 f h w, the clips noised; result the same shape."""
-        given = {
-            "pose": as_network_sees(clips.pose),
-            "reference_pose": as_network_sees(clips.reference_pose),
-            "first_frame": as_network_sees(clips.first_frame),
-            "reference_latent": clips.reference_latent,
-            "image": clips.image,
-        }
-        conditions = embed_kept(self.unet, self.text, given, clips.kept)
-        return self.unet.denoise(x_t, clips.t, conditions)
-
-
-class WholeNetwork:
-    """All weights of a network: what is trained, and how it is stored in a checkpoint."""
 
     file_name = "unianimate.safetensors"
 
-    def __init__(self, unet: UNet):
+    def __init__(self, unet: UNet, part: str = "all"):
         self.config = unet.config
-        self.parameters: dict[str, nn.Parameter] = dict(unet.named_parameters())
+        self._all = dict(unet.named_parameters())
+        for name, parameter in self._all.items():
+            parameter.requires_grad_(part == "all" or TEMPORAL in name)
+        self.parameters = {name: parameter for name, parameter in self._all.items() if parameter.requires_grad}
 
     def stored(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Tensors by parameter name, by their published names."""
-        return to_checkpoint(tensors, self.config)
+        """The trained tensors by parameter name, and all others, by their published names."""
+        return to_checkpoint({**self._all, **tensors}, self.config)
 
     def restored(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        return to_modules(tensors, self.config)
+        """The trained ones by parameter name."""
+        whole = to_modules(tensors, self.config)
+        return {name: whole[name] for name in self.parameters}
 
     @property
     def metadata(self) -> dict[str, str]:
         return metadata_of(self.config)
-
-
-def empty_text(config: ModelConfig) -> Tensor:
-    """Zeros in place of the empty prompt's states: one token, since any number of them attends to the same nothing."""
-    return torch.zeros(1, 1, config.context_dim)
-
-

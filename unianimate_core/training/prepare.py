@@ -67,7 +67,9 @@ def prepare(
         for index in range(share[0], len(source.names), share[1])
         if open_sequence(_path(source, folder, index, suffix), "") is None
     ]
-    loader = DataLoader(_Raw(source, missing), batch_size=None, collate_fn=_as_it_is, num_workers=min(workers, len(missing)))
+    loader = DataLoader(
+        _Raw(source, missing), batch_size=None, collate_fn=_as_it_is, num_workers=min(workers, len(missing))
+    )
     title = "preparing data" if share[0] == 0 else None
     for result in tqdm(loader, desc=title, unit=" sequences", disable=title is None or not missing):
         if isinstance(result, Exception):
@@ -76,7 +78,11 @@ def prepare(
         pictures = list(_encoded(raw.pictures, autoencoder, clip))
         images = torch.cat([image for _, image in pictures if image is not None]) if clip is not None else None
         write_sequence(
-            _path(source, folder, index, suffix), torch.cat([latent for latent, _ in pictures]), poses, raw.pictures, images
+            _path(source, folder, index, suffix),
+            torch.cat([latent for latent, _ in pictures]),
+            poses,
+            raw.pictures,
+            images,
         )
 
 
@@ -90,7 +96,9 @@ def prepared(
     return [sequence for sequence in found if sequence is not None]
 
 
-def _encoded(pictures: Sequence[np.ndarray], autoencoder: Autoencoder, clip: Any) -> Iterator[tuple[Tensor, Tensor | None]]:
+def _encoded(
+    pictures: Sequence[np.ndarray], autoencoder: Autoencoder, clip: Any
+) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Pieces of latents, n 4 h w, and of picture embeddings, n C."""
     for start in range(0, len(pictures), FRAMES_AT_ONCE):
         frames = torch.from_numpy(np.stack(pictures[start : start + FRAMES_AT_ONCE])).float() / 255

@@ -11,6 +11,7 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Weighting = Literal["v", "min_snr", "x0"]
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 WEIGHTINGS = ("v", "min_snr", "x0")
+PARTS = ("all", "temporal")
 
 
 class TrainingError(ValueError):
@@ -27,7 +28,8 @@ class TrainingSettings:
     weighting: of the squared error of v, see loss.py; min_snr: its bound. offset_noise: see diffusion.starting_noise.
     condition_drop: chance of each condition to be dropped, by itself, and first_frame_drop of the first frame;
     all_dropped, all_kept: share of clips that are shown none, or all. ema_decay: of the mean of the weights, 0 for none. dropout: in residual blocks.
-    lora_rank: 0 trains all weights, more trains a LoRA of this rank instead.
+    part: of the network that is trained, "all" or its "temporal" modules. lora_rank: 0 trains the weights themselves,
+    more trains a LoRA of this rank instead.
     """
 
     width: int = 512
@@ -48,6 +50,7 @@ class TrainingSettings:
     all_kept: float = 0.1
     ema_decay: float = 0.9999
     dropout: float = 0.1
+    part: Literal["all", "temporal"] = "all"
     lora_rank: int = 0
     precision: Precision = "bf16"
     seed: int = 0
@@ -79,7 +82,7 @@ class TrainingSettings:
         for name in ("ema_decay", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give 0 or more, below 1")
-        for name, known in (("weighting", WEIGHTINGS), ("precision", tuple(PRECISIONS))):
+        for name, known in (("weighting", WEIGHTINGS), ("precision", tuple(PRECISIONS)), ("part", PARTS)):
             if getattr(self, name) not in known:
                 raise TrainingError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
 

@@ -134,9 +134,7 @@ class VideoFolder:
 
     @property
     def names(self) -> list[str]:
-        return [
-            piece.video.name + (f" from frame {piece.start}" if piece.start else "") for piece in self.pieces
-        ]
+        return [piece.video.name + (f" from frame {piece.start}" if piece.start else "") for piece in self.pieces]
 
     def key(self, index: int) -> str:
         piece = self.pieces[index]

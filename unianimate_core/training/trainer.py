@@ -23,13 +23,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..atomic import replacing
+from ..checkpoint.names import precision_of
 from ..model import UNet
 from .clips import Clips, TrainingClips, batches
 from .curves import Curves
 from .ema import WeightMean
 from .interruption import Interruption
-from .loss import SCHEDULE, clip_losses
-from .network import ClipPredictor, keep_only_borders
+from .network import decayed, keep_only_borders
 from .sequences import PreparedSequence
 from .settings import PRECISIONS, RunSettings, TrainingError, TrainingSettings, rate_factor
 from .states import State, States
@@ -57,14 +57,17 @@ class Validate(Protocol):
 
 @dataclass(frozen=True)
 class Job:
-    """A run. folder: of its states, curves and result; identity: what of data, VAE and start decides its outcome."""
+    """A run. folder: of its states, curves and result; identity: what of data, VAE and start decides its outcome.
+
+    loss: of Clips, b of them: b values.
+    """
 
     folder: Path
     settings: TrainingSettings
     run: RunSettings
     unet: UNet
     trained: Trained
-    text: Tensor
+    loss: nn.Module
     sequences: list[PreparedSequence]
     validate: Validate | None = None
     identity: dict[str, Any] = field(default_factory=dict)
@@ -97,11 +100,9 @@ class Trainer:
         self.at_once, self.passes = job.run.passes(job.settings.batch, accelerator.num_processes)
         if job.run.gradient_checkpointing:
             keep_only_borders(job.unet)
-        self.optimiser = torch.optim.AdamW(
-            self.parameters.values(), lr=job.settings.rate, weight_decay=job.settings.weight_decay, fused=True
-        )
-        predictor = ClipPredictor(job.unet, job.text)
-        self.predictor, self.prepared_optimiser = accelerator.prepare(predictor, self.optimiser)
+        groups = decayed(self.parameters, job.settings.weight_decay)
+        self.optimiser = torch.optim.AdamW(groups, lr=job.settings.rate, fused=True)
+        self.loss, self.prepared_optimiser = accelerator.prepare(job.loss, self.optimiser)
         self.mean = WeightMean(self.parameters, job.settings.ema_decay)
         self.states = States(job.folder / "states", job.whole_identity(), job.run.kept_states)
         self.step = 0
@@ -142,8 +143,8 @@ class Trainer:
         for number in range(self.passes):
             batch = next(clips).to(self.accelerator.device)
             last = number == self.passes - 1
-            with self.accelerator.no_sync(self.predictor) if not last else nullcontext():
-                loss_of_each = self._losses(batch)
+            with self.accelerator.no_sync(self.loss) if not last else nullcontext():
+                loss_of_each = self.loss(batch)
                 self.accelerator.backward(loss_of_each.mean() / self.passes)
             losses.append(loss_of_each.detach())
             names += batch.names
@@ -153,11 +154,6 @@ class Trainer:
         self.mean.update(self.step)
         self.step += 1
         return loss, norm, stop
-
-    def _losses(self, batch: Clips) -> Tensor:
-        x_t = SCHEDULE.add_noise(batch.latents, batch.noise, batch.t)
-        v = self.predictor(batch, x_t)
-        return clip_losses(v, batch.latents, batch.noise, batch.t, self.settings)
 
     def _agree(self, losses: Tensor, names: list[str], interruption: Interruption) -> tuple[float, bool]:
         """The mean loss of all processes, and whether any was asked to stop. Raises where a loss is no number."""
@@ -249,12 +245,13 @@ class Trainer:
         path = self.job.folder / self.job.trained.file_name
         if self.main:
             stored = self.job.trained.stored(self.mean.means)
-            halves = {name: tensor.half().cpu().contiguous() for name, tensor in stored.items()}
+            halves = {
+                name: tensor.to("cpu", precision_of(name, torch.float16)).contiguous()
+                for name, tensor in stored.items()
+            }
             with replacing(path, expected_bytes=sum(tensor.nbytes for tensor in halves.values())) as part:
                 save_file(halves, part, metadata={"format": "pt", **self.job.trained.metadata})
         return path
-
-
 
 
 def _seed_dropout(*numbers: int) -> None:

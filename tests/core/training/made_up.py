@@ -15,7 +15,8 @@ from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
 from unianimate_core.pose import Pose
 from unianimate_core.training.autoencoders import Autoencoder, open_autoencoder
-from unianimate_core.training.network import WholeNetwork, empty_text, new_unet
+from unianimate_core.training.loss import DenoisingLoss, empty_text
+from unianimate_core.training.network import NetworkWeights, new_unet
 from unianimate_core.training.prepare import prepare, prepared
 from unianimate_core.training.settings import RunSettings, TrainingSettings
 from unianimate_core.training.sources import RawSequence
@@ -89,7 +90,7 @@ def make_job(
     run: RunSettings = RUN,
     *,
     source: Any = Squares(),  # noqa: B008  (frozen)
-    trained: Callable[[UNet], Any] = WholeNetwork,
+    trained: Callable[[UNet], Any] = NetworkWeights,
 ) -> Job:
     """A run in a folder; the data is prepared beside it, once for all runs of a test."""
     data, unet = folder.parent / "data", make_unet(dropout=settings.dropout)
@@ -100,7 +101,7 @@ def make_job(
         run=run,
         unet=unet,
         trained=trained(unet),
-        text=empty_text(unet.config),
+        loss=DenoisingLoss(unet, empty_text(unet.config), settings),
         sequences=prepared(source, data, linear()),
         identity={"data": source.description()},
     )

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from tests.core.training.made_up import SETTINGS
+from tests.core.training.made_up import SETTINGS, make_job
 from tests.core.training.test_gradients import given, plain_unet
 from unianimate_core.diffusion import NoiseSchedule, split_prediction
+from unianimate_core.training.clips import TrainingClips, together
 from unianimate_core.training.conditions import DROPPABLE, draw_kept, embed_kept
 from unianimate_core.training.loss import clip_losses, timestep_weight
 from unianimate_core.training.settings import RunSettings, TrainingError, TrainingSettings, rate_factor
@@ -69,13 +70,12 @@ def test_dropped_conditions_still_give_every_parameter_a_gradient():
     assert all(parameter.grad is not None for parameter in unet.parameters())
 
 
-def test_the_loss_is_zero_for_the_true_v_and_counts_clips_apart():
-    x0, noise = torch.randn(2, 4, 3, 8, 8), torch.randn(2, 4, 3, 8, 8)
-    t = torch.tensor([10, 999])
-    v = NoiseSchedule().v_target(x0, noise, t)
-    assert clip_losses(v, x0, noise, t, SETTINGS).tolist() == [0, 0]
+def test_the_loss_is_zero_for_the_true_v_and_counts_clips_apart(tmp_path):
+    clips = together([TrainingClips(make_job(tmp_path / "run").sequences, SETTINGS)[position] for position in (0, 1)])
+    v = NoiseSchedule().v_target(clips.latents, clips.noise, clips.t)
+    assert clip_losses(v, clips, SETTINGS).tolist() == [0, 0]
     v[1] += 0.5
-    assert clip_losses(v, x0, noise, t, SETTINGS).tolist() == pytest.approx([0, 0.25])
+    assert clip_losses(v, clips, SETTINGS).tolist() == pytest.approx([0, 0.25])
 
 
 @pytest.mark.parametrize(("weighting", "weight_of_x0"), [
@@ -134,5 +134,3 @@ def test_a_batch_that_cannot_be_shared_is_refused():
         RunSettings(steps=1).passes(8, 3)
     with pytest.raises(TrainingError, match="clips_at_once 3 does not divide the 8 clips"):
         RunSettings(steps=1, clips_at_once=3).passes(8, 1)
-
-

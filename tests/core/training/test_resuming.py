@@ -15,7 +15,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.core.training.made_up import RUN, SETTINGS, Squares, equal, make_job
-from unianimate_core.training import trainer
+from unianimate_core.training import loss, trainer
 from unianimate_core.training.interruption import Interruption
 from unianimate_core.training.settings import TrainingError
 from unianimate_core.training.trainer import make_accelerator, train
@@ -164,8 +164,8 @@ def test_a_disk_known_to_be_too_full_is_told_before_writing(tmp_path, monkeypatc
 
 def test_a_loss_that_is_no_number_stops_and_names_the_clip(tmp_path, monkeypatch):
     """The run's state must not be spoilt by it, and the user must find the clip."""
-    losses = trainer.clip_losses
-    monkeypatch.setattr(trainer, "clip_losses", lambda *given: losses(*given) * float("nan"))
+    clip_losses = loss.clip_losses
+    monkeypatch.setattr(loss, "clip_losses", lambda *given: clip_losses(*given) * float("nan"))
     with pytest.raises(TrainingError, match=r"the loss of square \d \(nan\), square \d \(nan\) is no number at step 0"):
         run(tmp_path / "run")
     assert not (tmp_path / "run" / "states").exists()
@@ -175,8 +175,8 @@ def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(tmp_pa
     folder = tmp_path / "run"
     run(folder, run=replace(RUN, steps=2))
     before = newest(folder)
-    losses = trainer.clip_losses  # finite, but not its slope
-    monkeypatch.setattr(trainer, "clip_losses", lambda *given: (losses(*given) * 0).sqrt())
+    clip_losses = loss.clip_losses  # finite, but not its slope
+    monkeypatch.setattr(loss, "clip_losses", lambda *given: (clip_losses(*given) * 0).sqrt())
     with pytest.raises(TrainingError, match="the gradient of step 2 is nan, of the clips square"):
         run(folder)
     assert equal(newest(folder), before)
@@ -234,5 +234,3 @@ def test_a_run_that_is_killed_at_random_moments_ends_bit_identical(tmp_path):
         assert not list((folder / "states").glob(".*"))
     left = [int((tmp_path / str(kill) / "left").read_text()) for kill in range(KILLS)]
     assert any(left), "no kill came after the first state"
-
-
