@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,9 +44,12 @@ class Clips:
     names: list[str]
 
     def to(self, device: torch.device) -> Clips:
-        moved = {name: _moved(value, device) for name, value in vars(self).items() if name not in ("kept", "names")}
+        moved: dict[str, Any] = {name: _moved(getattr(self, name), device) for name in _TENSORS}
         kept = {name: mask.to(device, non_blocking=True) for name, mask in self.kept.items()}
         return Clips(kept=kept, names=self.names, **moved)
+
+
+_TENSORS = ("latents", "noise", "t", "pose", "reference_pose", "reference_latent", "first_frame", "image")
 
 
 def _moved(value: Tensor | None, device: torch.device) -> Tensor | None:
@@ -139,9 +143,9 @@ def together(clips: Sequence[Clips]) -> Clips:
         values = [getattr(clip, name) for clip in clips]
         return None if values[0] is None else torch.cat(values)
 
-    tensors = {name: joined(name) for name in vars(clips[0]) if name not in ("kept", "names")}
+    tensors: dict[str, Any] = {name: joined(name) for name in _TENSORS}
     kept = {name: torch.cat([clip.kept[name] for clip in clips]) for name in DROPPABLE}
-    return Clips(kept=kept, names=[name for clip in clips for name in clip.names], **tensors)  # pyright: ignore[reportArgumentType]
+    return Clips(kept=kept, names=[name for clip in clips for name in clip.names], **tensors)
 
 
 class _Positions(Sampler):

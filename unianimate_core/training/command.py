@@ -71,7 +71,10 @@ def _run(
     text = empty_text(unet.config) if clip is None else clip.empty_text().cpu()
     if clip is not None:
         clip.free()
-    trained = LoraAdapters(unet, settings.lora_rank) if settings.lora_rank else NetworkWeights(unet, settings.part)
+    if settings.lora_rank:
+        trained = LoraAdapters(unet, settings.lora_rank, settings.seed)
+    else:
+        trained = NetworkWeights(unet, settings.part)
     loss = DenoisingLoss(unet, text, settings)
     if options.distil is not None:
         teacher = loaded_unet(options.distil, dropout=0.0, device=accelerator.device).requires_grad_(False).eval()

@@ -25,7 +25,7 @@ def draw_kept(random: np.random.Generator, settings: TrainingSettings) -> dict[s
         return dict.fromkeys(DROPPABLE, False)
     if share < settings.all_dropped + settings.all_kept:
         return dict.fromkeys(DROPPABLE, True)
-    drops = {name: settings.condition_drop for name in DROPPABLE} | {"first_frame": settings.first_frame_drop}
+    drops = dict.fromkeys(DROPPABLE, settings.condition_drop) | {"first_frame": settings.first_frame_drop}
     return {name: bool(chance >= drops[name]) for name, chance in zip(DROPPABLE, chances, strict=True)}
 
 

@@ -28,8 +28,9 @@ def _convolve(encoder: PictureEncoder, x: Tensor) -> Tensor:
     return encoder.conv3(F.silu(encoder.conv2(x)))
 
 
-def first_layer(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def first_layer(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Convolution of 3x3, SiLU, mean of each 2x2 places. x: n 3 H W, H and W even; result n c H/2 W/2."""
+    assert bias is not None
     count, _, height, width = x.shape
     padded = rearrange(F.pad(x, (1, 1, 1, 1)), "n c h w -> n h w c").contiguous()
     windows = padded.unfold(1, 4, 2).unfold(2, 4, 2)  # all that the four places of a result see: n h/2 w/2 3 4 4

@@ -22,16 +22,21 @@ class LoraAdapters:
     """
 
     file_name = "unianimate_lora.safetensors"
-    metadata: Mapping[str, str] = {}
 
-    def __init__(self, unet: UNet, rank: int):
+    def __init__(self, unet: UNet, rank: int, seed: int = 0):
         peft = _peft()
         self.rank = rank
         config = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=adapted_layers(unet))
-        peft.inject_adapter_in_model(config, unet, adapter_name=ADAPTER)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            peft.inject_adapter_in_model(config, unet, adapter_name=ADAPTER)
         self.parameters: dict[str, nn.Parameter] = {
             name: parameter for name, parameter in unet.named_parameters() if parameter.requires_grad
         }
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        return {}
 
     def stored(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """By ComfyUI's names: diffusion_model.<layer>.lora_A.weight, .lora_B.weight and .alpha."""

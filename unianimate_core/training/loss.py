@@ -1,4 +1,4 @@
-"""What is minimised: the squared error of v, weighted by timestep; or in distillation, of each temporal module's output.
+"""What is minimised: the squared error of v, weighted by timestep, or in distillation that of each temporal module.
 
 Each loss is one module, so that what wraps it (several GPUs, mixed precision) sees every use of a weight.
 """
@@ -24,7 +24,7 @@ def timestep_weight(t: Tensor, settings: TrainingSettings) -> Tensor:
 
     With snr = alpha_bar / (1 - alpha_bar), an error of x0 is one of v divided by snr + 1. So "v" weighs x0 by snr + 1,
     "min_snr" by min(snr, bound), and "x0" by 1 at every timestep, the last and noisiest included, where the network
-    paints from its conditions alone. Source: Hang et al. 2023, Efficient Diffusion Training via Min-SNR Weighting, eq. 8.
+    paints from its conditions alone. Source: Hang et al. 2023, Efficient Diffusion Training via Min-SNR Weighting.
     """
     alpha_bar = SCHEDULE.alpha_bar.to(t.device)[t]
     weights = {
@@ -45,6 +45,8 @@ def clip_losses(v: Tensor, clips: Clips, settings: TrainingSettings) -> Tensor:
 class DenoisingLoss(nn.Module):
     """How far v is off, of each clip of a batch. text: 1 n C, the states of the empty prompt."""
 
+    text: Tensor
+
     def __init__(self, unet: UNet, text: Tensor, settings: TrainingSettings):
         super().__init__()
         self.unet, self.settings = unet, settings
@@ -59,6 +61,8 @@ class DistillationLoss(nn.Module):
 
     The rest of the student is never run.
     """
+
+    text: Tensor
 
     def __init__(self, teacher: UNet, student: UNet, text: Tensor):
         super().__init__()

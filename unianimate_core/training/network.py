@@ -23,12 +23,11 @@ from ..model.unet import Stage, Stem
 from . import cpu_layers
 from .drawn_poses import convolve_only_drawn
 
-
 TEMPORAL = ".temporal."  # in the names of temporal modules' parameters
 
 
 def new_unet(config: ModelConfig, *, seed: int, dropout: float, device: torch.device) -> UNet:
-    """A network to be trained from the beginning: each residual branch and the head start with zeros, as the authors'."""
+    """A network to be trained from the beginning: residual branches and the head begin with zeros, as the authors'."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = UNet(config, dropout=dropout, split_bytes=None, **_layers(device))
@@ -57,7 +56,8 @@ def _layers(device: torch.device) -> dict[str, Any]:
 def _ready(unet: UNet, device: torch.device) -> UNet:
     if device.type == "cpu":
         convolve_only_drawn(unet)
-    return unet.requires_grad_(True).train().to(device, memory_format=torch.channels_last)
+    unet.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return unet.requires_grad_(True).train()
 
 
 def _to_zero(layer: nn.Module) -> None:
@@ -81,7 +81,8 @@ def keep_only_borders(unet: UNet) -> None:
     """Gradient checkpointing: of each stage only the input is kept, and its inside computed again going backwards."""
     for module in unet.modules():
         if isinstance(module, (Stage, Stem)):
-            module.forward = partial(checkpoint, module.forward, use_reentrant=False)
+            inside: Any = partial(checkpoint, module.forward, use_reentrant=False)
+            module.forward = inside
 
 
 class NetworkWeights:

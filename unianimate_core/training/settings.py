@@ -22,14 +22,14 @@ class TrainingError(ValueError):
 class TrainingSettings:
     """What decides the outcome; the defaults are the paper's (sections 3.2 and 4.1) where it says something.
 
-    width, height: pixels; frames: lengths of clips, one of which is drawn for each step; largest_stride: a clip takes
+    width, height: pixels. frames: lengths of clips, one of which is drawn for each step; largest_stride: a clip takes
     every n-th frame of its video, with n drawn from 1 to this. batch: clips a step, over all processes together.
     rate: of AdamW, reached after warm_up steps; weight_decay; gradient_clip: largest norm of a gradient, 0 for any.
     weighting: of the squared error of v, see loss.py; min_snr: its bound. offset_noise: see diffusion.starting_noise.
     condition_drop: chance of each condition to be dropped, by itself, and first_frame_drop of the first frame;
-    all_dropped, all_kept: share of clips that are shown none, or all. ema_decay: of the mean of the weights, 0 for none. dropout: in residual blocks.
-    part: of the network that is trained, "all" or its "temporal" modules. lora_rank: 0 trains the weights themselves,
-    more trains a LoRA of this rank instead.
+    all_dropped, all_kept: share of clips that are shown none, or all. ema_decay: of the mean of the weights, 0 for
+    none. dropout: in residual blocks. part: of the network that is trained, "all" or its "temporal" modules.
+    lora_rank: 0 trains the weights themselves, more trains a LoRA of this rank instead.
     """
 
     width: int = 512
@@ -99,11 +99,11 @@ class TrainingSettings:
 class RunSettings:
     """How a run is carried out, which may change each time it is continued.
 
-    steps: where it ends; cool_down: over which share of the steps, the last ones, the rate falls to 0. A run that is continued
-    beyond its end goes on at the full rate. clips_at_once: in one pass of one process, 0 for as many as the batch
-    holds. save_every, validate_every: steps; kept_states: how many of the newest stay. validation_clips, and
-    validation_steps of DDIM with guidance. workers: processes that read data. gradient_checkpointing computes
-    activations twice instead of keeping them.
+    steps: where it ends; cool_down: over which share of the steps, the last ones, the rate falls to 0. A run that is
+    continued beyond its end goes on at the full rate. clips_at_once: in one pass of one process, 0 for as many as the
+    batch holds. save_every, validate_every: steps; kept_states: how many of the newest stay. validation_clips, each of
+    validation_frames, made in validation_steps of DDIM with guidance. workers: processes that prepare and read data.
+    gradient_checkpointing computes activations twice instead of keeping them.
     """
 
     steps: int

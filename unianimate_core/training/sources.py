@@ -16,6 +16,7 @@ from ..pose.keypoint_json import people_by_frame
 from ..pose.opencv import cv2
 from ..video import read_frames
 from .settings import TrainingError
+from .world import Split
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
 MOST_FRAMES = 512  # of one sequence; longer videos are cut
@@ -52,7 +53,7 @@ class DrawnPeople:
     frames: int
     height: int
     width: int
-    split: str
+    split: Split
     world: Any
 
     def __post_init__(self) -> None:

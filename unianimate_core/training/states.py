@@ -68,7 +68,7 @@ class States:
             )
 
     def save(self, state: State, metadata: Mapping[str, Mapping[str, str]]) -> Path:
-        """Write a state and remove all but the newest. metadata: of the files. Raises OSError where the disk is full."""
+        """Write a state, and remove all but the newest. metadata: of the files. Raises OSError on a full disk."""
         folder = self.folder / f"step_{state.step:08d}"
         part = folder.with_name(f".{folder.name}.part")
         try:

@@ -123,7 +123,8 @@ class Trainer:
                 self._save_or_validate(curves, stop)
                 if stop:
                     raise TrainingError(
-                        f"stopped after step {self.step} of {self.run.steps}, which is kept: repeat the command to go on"
+                        f"stopped after step {self.step} of {self.run.steps}, which is kept: "
+                        "repeat the command to go on"
                     )
 
     def _batches(self) -> Iterator[Clips]:

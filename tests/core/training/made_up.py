@@ -84,16 +84,26 @@ def make_unet(network: ModelConfig = NETWORK, dropout: float = SETTINGS.dropout)
     return new_unet(network, seed=0, dropout=dropout, device=torch.device("cpu"))
 
 
+def spread(unet: UNet) -> UNet:
+    """Random weights throughout, where a new network begins its branches with zeros."""
+    random = torch.Generator().manual_seed(0)
+    for parameter in unet.parameters():
+        torch.nn.init.normal_(parameter, std=0.1, generator=random)
+    return unet
+
+
 def make_job(
     folder: Path,
     settings: TrainingSettings = SETTINGS,
     run: RunSettings = RUN,
     *,
-    source: Any = Squares(),  # noqa: B008  (frozen)
+    source: Any = Squares(),
     trained: Callable[[UNet], Any] = NetworkWeights,
 ) -> Job:
     """A run in a folder; the data is prepared beside it, once for all runs of a test."""
     data, unet = folder.parent / "data", make_unet(dropout=settings.dropout)
+    if settings.lora_rank:
+        spread(unet)
     prepare(source, data, linear())
     return Job(
         folder=folder,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -99,7 +100,7 @@ def test_the_rate_rises_stays_and_falls():
     assert factors[0] == 0.1
     assert factors[9:81] == [1.0] * 72
     assert factors[99] == pytest.approx(0.05)
-    assert all(a >= b for a, b in zip(factors[80:], factors[81:], strict=False))
+    assert all(before >= after for before, after in pairwise(factors[80:]))
 
 
 @pytest.mark.parametrize(
