@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from unianimate_core.demo_figure import ASPECT, SKELETON, skeleton, standing, walking
+from benchmarks.stick_figure import ASPECT, SKELETON, skeleton, standing, walking
 from unianimate_core.pose import Pose, align_poses, draw_pose
 from unianimate_core.pose import keypoints as points
 

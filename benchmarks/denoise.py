@@ -150,7 +150,7 @@ def variants_of(unet: UNet, given: tuple[Tensor, Tensor, dict[str, Tensor]], com
         NAIVE: step_embedding_each_time(whole, *given),
     }
     if compiled:
-        compiled_unet = sharing_weights(unet, split_bytes=unet.conditions.pose.backend.split_bytes)
+        compiled_unet = sharing_weights(unet, split_bytes=unet.backend.split_bytes)
         compiled_unet.denoise = torch.compile(compiled_unet.denoise)
         variants[COMPILED] = step_embedded_once(compiled_unet, *given)
     return variants

@@ -109,8 +109,11 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def write(path: Path, title: str, device: torch.device, body: str) -> None:
-    """Print the report and keep it."""
+RANDOM_WEIGHTS = "random, of the named configuration"
+
+
+def write(path: Path, title: str, device: torch.device, body: str, weights: str = RANDOM_WEIGHTS) -> None:
+    """Print the report and keep it. weights: where the network's came from."""
     environment = [f"{name}={os.environ[name]}" for name in THREAD_SETTINGS if name in os.environ]
     command = " ".join([*environment, "python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     report = (
@@ -118,7 +121,7 @@ def write(path: Path, title: str, device: torch.device, body: str) -> None:
         f"- Hardware: {hardware(device)}\n"
         f"- Versions: {versions(device)}\n"
         f"- Command: `{command}`\n"
-        f"- Weights: random, of the named configuration\n\n"
+        f"- Weights: {weights}\n\n"
         f"{body.strip()}\n"
     )
     path.parent.mkdir(parents=True, exist_ok=True)

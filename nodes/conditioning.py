@@ -18,8 +18,11 @@ from .host_model import CLIP_INPUTS, ClipInputs, UniAnimate
 from .messages import say
 
 
-def guidance_inputs() -> list[io.Input]:
-    """The inputs that describe a clip, which every sampling node takes."""
+def guidance_inputs(poses: io.Input | None = None) -> list[io.Input]:
+    """The inputs that describe a clip, which every sampling node takes. poses: in place of drawn ones."""
+    drawn = io.Image.Input(
+        "poses", tooltip="The driving poses, drawn; one frame each. A single one reposes the picture."
+    )
     return [
         io.Model.Input("model", tooltip="From Load UniAnimate; patches such as Context Windows or LoRA may be on it."),
         io.Vae.Input("vae", tooltip="Any VAE of Stable Diffusion 1.x or 2.x."),
@@ -27,7 +30,7 @@ def guidance_inputs() -> list[io.Input]:
         io.Image.Input(
             "reference_pose", tooltip="The pose of the person in the reference picture, drawn on its canvas."
         ),
-        io.Image.Input("poses", tooltip="The driving poses, drawn; one frame each. A single one reposes the picture."),
+        poses or drawn,
         io.Clip.Input(
             "clip", optional=True, tooltip="From Load UniAnimate. Left out: zeros in place of the empty prompt."
         ),

@@ -104,7 +104,7 @@ def _decoded(vae, batches: Sequence[Tensor]) -> Tensor:
 def video_file(fps: float) -> Iterator[tuple[Path, Callable[[Tensor], None]]]:
     """A path in ComfyUI's temporary folder, where the video is when the block ends, and a function to add pictures.
 
-    The pictures are f H W 3 in 0..1.
+    The pictures are f H W 3 in 0..1. Raises OSError in one sentence where the file cannot be written.
     """
     path = Path(folder_paths.get_temp_directory()) / f"unianimate_{uuid.uuid4().hex}.mp4"
     with video_writer(path, fps) as writer:

@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import comfy.context_windows
 import torch
 from einops import rearrange
 from torch import Tensor
 
-from ..unianimate_core.long_video import chain_segments, window_ranges
+from ..unianimate_core.long_video import Handover, Seams, chain_segments
 from ..unianimate_core.segment_store import SegmentStore
 from .long_clips import LongClips
 from .long_run import LongProgress, decode, with_retry
-from .sampling import sample, starting_latents
+from .sampling import Sampling, sample, starting_latents
 
 AddPictures = Callable[[Tensor], None]
-
-
-def with_windows(model, frames: int, length: int, overlap: int):
-    """The MODEL with ComfyUI's own context windows, set as the authors' are: at even steps, with plain means.
-
-    Raises ValueError where the numbers make no windows.
-    """
-    window_ranges(frames, length, overlap)
-    windows = comfy.context_windows
-    handler = windows.IndexListContextHandler(
-        context_schedule=windows.get_matching_context_schedule(windows.ContextSchedules.STATIC_STANDARD),
-        fuse_method=windows.get_matching_fuse_method(windows.ContextFuseMethods.FLAT),
-        context_length=length,
-        context_overlap=overlap,
-        dim=0,
-    )
-    handler.causal_window_fix = False  # each window is a clip of its own; older ComfyUI does not ask
-    model = model.clone()
-    model.model_options["context_handler"] = handler
-    windows.create_prepare_sampling_wrapper(model)
-    return model
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How all segments are sampled. sampling: steps, guidance, sampler, scheduler, ending."""
-
-    seed: int
-    noise_prior: int
-    offset_noise: float
-    sampling: tuple[int, float, str, str, str]
 
 
 @dataclass(frozen=True)
@@ -58,52 +26,46 @@ class LongVideo:
     model: Any
     vae: Any
     clips: LongClips
-    settings: Settings
+    sampling: Sampling
+    seams: Seams
     segments: list[range]
     keys: list[str]
     store: SegmentStore
     progress: LongProgress
 
-    def chain(self, add: AddPictures) -> Tensor:
+    def make(self, add: AddPictures) -> Tensor:
         """Sample the segments that are not in the store, each kept there before it is shown; the latents, f 4 h w.
 
         add: takes the pictures of all segments in order, f H W 3.
         """
-        latents, first_frame = [], self.clips.first_frame
-        for index, stored in enumerate(self._stored()):
-            shared = min(index, 1)  # the frame that the segment before has shown
-            add(torch.cat(list(decode(self.vae, stored["latents"])))[shared:])
-            latents.append(stored["latents"][shared:])
-            first_frame = stored["last_picture"]
+        latents, handover = [], self.clips.beginning
+        for stored in self._stored():
+            for pictures in decode(self.vae, stored["latents"]):
+                add(pictures)
+            latents.append(stored["latents"])
+            handover = Handover(stored["handover_picture"], stored["handover_latents"])
         start = len(latents)
         self.progress.continued(start)
         for segment in chain_segments(
             self.segments,
             self._sample,
             self._pictures,
-            seed=self.settings.seed,
-            first_frame=first_frame,
+            seed=self.sampling.seed,
+            seams=self.seams,
+            handover=handover,
             start=start,
         ):
-            tensors = {"latents": _as_frames(segment.latents), "last_picture": segment.last_picture}
+            tensors = {
+                "latents": _as_frames(segment.latents),
+                "handover_picture": segment.handover.picture,
+                "handover_latents": segment.handover.latents,
+            }
             self.store.save(segment.index, self.keys[segment.index], tensors)
             self.progress.finished(segment.index)
             add(rearrange(segment.pictures, "1 c f h w -> f h w c"))
-            latents.append(_as_frames(segment.new_latents))
+            latents.append(tensors["latents"])
             del segment  # or its pictures would stay in memory while the next is sampled
         return torch.cat(latents)
-
-    def windows(self, add: AddPictures) -> Tensor:
-        """As chain, in a single run over all frames."""
-        (stored,) = list(self._stored()) or [None]
-        self.progress.continued(0 if stored is None else 1)
-        if stored is None:
-            stored = {"latents": _as_frames(self._sample(self.segments[0], self.clips.first_frame, self.settings.seed))}
-            self.store.save(0, self.keys[0], stored)
-            self.progress.finished(0)
-        for pictures in decode(self.vae, stored["latents"]):
-            add(pictures)
-        return stored["latents"]
 
     def _stored(self) -> Iterator[dict[str, Tensor]]:
         """The finished segments at the beginning."""
@@ -113,18 +75,26 @@ class LongVideo:
                 return
             yield stored
 
-    def _sample(self, frames: range, first_frame: Tensor | None, seed: int) -> Tensor:
+    def _sample(self, frames: range, handover: Handover | None, seed: int) -> Tensor:
         """1 4 f h w, on the CPU."""
+        own = replace(self.sampling, seed=seed)
+        callback = self.progress.callback(self.segments.index(frames))
+        held = None
+        if self.seams.hold_latents and handover is not None and handover.latents is not None:
+            held = _as_frames(handover.latents)
 
         def attempt() -> Tensor:
-            clip = self.clips.clip(frames, first_frame)
-            start = starting_latents(clip, seed, self.settings.noise_prior, self.settings.offset_noise)
-            callback = self.progress.callback(self.segments.index(frames))
-            return sample(self.model, clip, start, seed, *self.settings.sampling, callback=callback).cpu()
+            clip = self.clips.clip(frames, handover)
+            start = starting_latents(clip, own, long_video=True)
+            return sample(self.model, clip, start, own, held=held, callback=callback).cpu()
+
+        def in_smaller_pieces() -> Tensor:
+            with self.model.model.network.backend.smaller_pieces():
+                return attempt()
 
         latents = with_retry(
             attempt,
-            attempt,
+            in_smaller_pieces,
             f"sampling {len(frames)} frames",
             "lower segment_length, then width and height, or start ComfyUI with --lowvram",
         )

@@ -5,14 +5,17 @@ from __future__ import annotations
 from comfy_api.latest import InputImpl, io
 
 from ..unianimate_core.content_hash import content_hash
-from ..unianimate_core.long_video import split_segments
+from ..unianimate_core.long_video import PAPERS, Seams, new_frames, split_segments
 from ..unianimate_core.model.conditions import PoseRange
 from ..unianimate_core.segment_store import open_run, segment_keys
 from .conditioning import guidance_inputs, pose_inputs
 from .long_clips import LongClips, model_hash
+from .long_poses import long_poses
 from .long_run import LongProgress, segments_folder, video_file
-from .long_sampling import LongVideo, Settings, with_windows
-from .sampling import sampling_inputs, tell_late_start
+from .long_sampling import LongVideo
+from .long_windows import WINDOWS, with_windows
+from .pose import PoseKeypoints
+from .sampling import Sampling, sampling_inputs, tell_late_start
 
 
 class LongVideoChain(io.ComfyNode):
@@ -26,11 +29,12 @@ class LongVideoChain(io.ComfyNode):
             "after an interruption or a crash, running the same graph goes on where it stopped.",
             search_aliases=["unianimate", "long video", "pose to video"],
             inputs=[
-                *guidance_inputs(),
+                *guidance_inputs(poses=pose_pictures_or_keypoints()),
                 # A seed that changes by itself would be another video each time, and never go on with one.
                 *sampling_inputs(prior=939, seed_control=io.ControlAfterGenerate.fixed),
                 *pose_inputs(),
                 *length_inputs(),
+                *seam_inputs(),
             ],
             outputs=[
                 io.Video.Output(tooltip="For Save Video."),
@@ -45,39 +49,46 @@ class LongVideoChain(io.ComfyNode):
         model,
         vae,
         poses,
-        seed,
-        steps,
-        guidance,
-        sampler,
-        scheduler,
-        noise_prior,
-        offset_noise,
-        ending,
         pose_strength,
         pose_start,
         pose_end,
         segment_length,
         method,
         overlap,
+        windows,
         fps,
-        **pictures,
+        shared_frames,
+        match_colours,
+        hold_latents,
+        **inputs,
     ) -> io.NodeOutput:
-        pose_range = PoseRange(pose_strength, pose_start, pose_end)
-        clips = LongClips(model, vae, poses, **pictures, pose_range=pose_range, node_id=cls.hidden.unique_id)
-        tell_late_start(cls.hidden.unique_id, model, scheduler, steps, noise_prior)
+        sampling, guidance = Sampling.taken_from(inputs)
+        pose_range, node_id = PoseRange(pose_strength, pose_start, pose_end), cls.hidden.unique_id
+        poses, seams = long_poses(poses, fps), Seams(shared_frames, match_colours, hold_latents)
         if method == "windows":
+            model = with_windows(model, len(poses), segment_length, overlap, windows)
             segments = [range(len(poses))]
-            model = with_windows(model, len(poses), segment_length, overlap)
         else:
-            segments = split_segments(len(poses), segment_length)
-        settings = Settings(seed, noise_prior, offset_noise, (steps, guidance, sampler, scheduler, ending))
-        run = content_hash(model_hash(model), clips.shared_hash(), settings)
-        keys = segment_keys(run, ((len(frames), clips.poses_hash(frames)) for frames in segments))
-        progress = LongProgress(model, len(segments), cls.hidden.unique_id)
+            segments = split_segments(len(poses), segment_length, shared_frames)
+        clips = LongClips(model, vae, poses, **guidance, pose_range=pose_range, node_id=node_id)
+        tell_late_start(node_id, model, sampling)
+        run = content_hash(model_hash(model), clips.shared_hash(), sampling, seams)
+        determining = zip(map(len, segments), map(len, new_frames(segments)), map(poses.hash, segments), strict=True)
+        keys = segment_keys(run, determining)
+        progress = LongProgress(model, len(segments), node_id)
         with open_run(segments_folder(), run) as store, video_file(fps) as (path, add):
-            video = LongVideo(model, vae, clips, settings, segments, keys, store, progress)
-            latents = video.windows(add) if method == "windows" else video.chain(add)
+            video = LongVideo(model, vae, clips, sampling, seams, segments, keys, store, progress)
+            latents = video.make(add)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), {"samples": latents})
+
+
+def pose_pictures_or_keypoints() -> io.Input:
+    return io.MultiType.Input(
+        "poses",
+        [io.Image, PoseKeypoints],
+        tooltip="The driving poses, one frame each: drawn, or key points of Pose Align, which take no memory however "
+        "many they are and are drawn as trained.",
+    )
 
 
 def length_inputs() -> list[io.Input]:
@@ -102,9 +113,43 @@ def length_inputs() -> list[io.Input]:
             default=8,
             min=0,
             max=4095,
-            tooltip="Frames that two windows share; segments of a chain always share one. More is smoother and slower.",
+            tooltip="windows: frames that two of them share. More is smoother and slower.",
+        ),
+        io.Combo.Input(
+            "windows",
+            options=list(WINDOWS),
+            default="even",
+            tooltip="even: as few windows as can be, each passing softly into the next. upstream: as the authors', the "
+            "last moved back, with plain means.",
         ),
         io.Float.Input(
             "fps", default=30.0, min=0.1, max=240.0, step=0.01, tooltip="Frames a second: connect that of Pose Align."
+        ),
+    ]
+
+
+def seam_inputs() -> list[io.Input]:
+    """What holds a segment of a chain to the one before."""
+    return [
+        io.Int.Input(
+            "shared_frames",
+            default=PAPERS.shared_frames,
+            min=1,
+            max=4095,
+            tooltip="chain: frames that two segments share. 1 is the paper's; the others pass softly from one to the "
+            "next, and are computed twice.",
+        ),
+        io.Float.Input(
+            "match_colours",
+            default=PAPERS.match_colours,
+            min=0.0,
+            max=1.0,
+            step=0.05,
+            tooltip="chain: how far a segment takes the colours that the shared frames had before. Against drift.",
+        ),
+        io.Boolean.Input(
+            "hold_latents",
+            default=PAPERS.hold_latents,
+            tooltip="chain: samples around the shared frames' latents, which never pass the VAE. Against lost detail.",
         ),
     ]

@@ -23,7 +23,7 @@ from . import model_files, pictures
 from .detector import detector_inputs, open_detector
 from .messages import say
 from .model_files import DETECTOR, KEYPOINT_NETWORK
-from .pose_options import clean, drawing_inputs, drawn, person_inputs
+from .pose_options import clean, draw_input, drawing_inputs, drawn, person_inputs
 from .pose_source import bgr_of_pictures, frames_of_source, watched
 
 Choice = Literal["tracked", "score", "largest", "centre"]
@@ -54,11 +54,7 @@ class DWPoseExtract(io.ComfyNode):
                 ),
                 io.Int.Input("start", default=0, min=0, max=1000000, tooltip="Frames left out at the beginning."),
                 io.Int.Input("count", default=0, min=0, max=1000000, tooltip="At most so many frames; 0 takes all."),
-                io.Boolean.Input(
-                    "draw",
-                    default=True,
-                    tooltip="Draw every pose. Off saves memory in long videos: only the first is drawn.",
-                ),
+                draw_input(),
                 *drawing_inputs(),
             ],
             outputs=[
@@ -149,13 +145,14 @@ class PoseAlign(io.ComfyNode):
                 io.Int.Input("interval", default=1, min=1, max=100, tooltip="Takes every n-th frame."),
                 io.Int.Input("start", default=0, min=0, max=1000000, tooltip="Frames left out at the beginning."),
                 io.Int.Input("count", default=0, min=0, max=1000000, tooltip="At most so many frames; 0 takes all."),
+                draw_input(),
                 *drawing_inputs(),
                 *detector_inputs(),
             ],
             outputs=[
                 io.Image.Output(display_name="poses", tooltip="The aligned poses, of the shape of the reference."),
                 io.Image.Output(display_name="reference_pose", tooltip="The reference's own pose."),
-                PoseKeypoints.Output(display_name="keypoints", tooltip="The aligned key points."),
+                PoseKeypoints.Output(display_name="keypoints", tooltip="The aligned key points, for long videos."),
                 io.Float.Output(display_name="fps", tooltip="At which the chosen frames show the motion's own speed."),
                 io.String.Output(
                     display_name="report", tooltip="What was missing, and which frames leave the picture."
@@ -180,6 +177,7 @@ class PoseAlign(io.ComfyNode):
         interval,
         start,
         count,
+        draw,
         detector,
         keypoint_network,
         device,
@@ -201,16 +199,19 @@ class PoseAlign(io.ComfyNode):
             report += f"\n{len(outside)} of {len(aligned)} frames leave the picture, first frame {outside[0]}"
             say(cls.hidden.unique_id, report.splitlines()[-1])
         keypoints = frames_of_people([[pose] for pose in aligned], *size)
-        return io.NodeOutput(drawn(aligned, *size, options), drawn([target], *size, options), keypoints, fps, report)
+        poses_drawn = drawn(aligned if draw else aligned[:1], *size, options)
+        return io.NodeOutput(poses_drawn, drawn([target], *size, options), keypoints, fps, report)
 
 
-def driving_poses(driving: list, options: dict, fps: float) -> tuple[list[Pose], tuple[int, int], str]:
+def driving_poses(
+    driving: list, options: dict, fps: float, *, name: str = "driving"
+) -> tuple[list[Pose], tuple[int, int], str]:
     """One person's poses, their canvas, and what was done. Raises ValueError for what is no clip of anybody."""
     people = people_by_frame(driving)
     if not people:
-        raise ValueError("driving has 0 frames: connect key points of at least one")
+        raise ValueError(f"{name} has 0 frames: connect key points of at least one")
     if not any(people):
-        raise ValueError(f"driving shows nobody in its {len(people)} frames: use key points of a person")
+        raise ValueError(f"{name} shows nobody in its {len(people)} frames: use key points of a person")
     size = (driving[0]["canvas_width"], driving[0]["canvas_height"])
     poses, report = clean(people, options, size[0] / size[1], fps)
     return poses, size, report.text(doubtful=0.1)

@@ -45,6 +45,12 @@ def person_inputs() -> list[io.Input]:
     ]
 
 
+def draw_input() -> io.Input:
+    """Whether to draw every pose."""
+    tooltip = "Draw every pose. Off saves 5 MB a frame in long videos: only the first is drawn."
+    return io.Boolean.Input("draw", default=True, tooltip=tooltip)
+
+
 def drawing_inputs() -> list[io.Input]:
     """How poses are drawn. The defaults are what the network was trained on."""
     return [
@@ -64,6 +70,11 @@ def drawing_inputs() -> list[io.Input]:
     ]
 
 
+def defaults(inputs: Sequence[Any]) -> dict[str, Any]:
+    """What a node gets for inputs that the user leaves alone."""
+    return {entry.id: entry.default for entry in inputs}
+
+
 def clean(people: Sequence[Sequence[Pose]], options: dict[str, Any], aspect: float, fps: float):
     """One person's poses out of everybody's, filled and smoothed, and what was done: (poses, GapReport)."""
     poses = choose_people(people, options["person"], aspect=aspect)
@@ -71,17 +82,21 @@ def clean(people: Sequence[Sequence[Pose]], options: dict[str, Any], aspect: flo
     return smooth_poses(poses, options["smoothing"], fps=fps), report
 
 
-def drawn(poses: Sequence[Pose], width: int, height: int, options: dict[str, Any]) -> Tensor:
-    """Poses as IMAGE, on the canvas given. With canvas "trained", at its shape but the trained area."""
+def drawn(poses: Sequence[Pose], width: int, height: int, options: dict[str, Any], *, bar: bool = True) -> Tensor:
+    """Poses as IMAGE, on the canvas given. With canvas "trained", at its shape but the trained area.
+
+    bar: whether the node shows how far the drawing is.
+    """
     if options["canvas"] == "trained":
         scale = (TRAINED_AREA / (width * height)) ** 0.5
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
     names = ("hands", "feet", "head", "face", "stick_width", "canvas")
     frames = iter_drawn(poses, height, width, **{name: options[name] for name in names})
     pictures = torch.empty(len(poses), height, width, 3)
-    bar = comfy.utils.ProgressBar(len(poses))
+    progress = comfy.utils.ProgressBar(len(poses)) if bar else None
     for picture, frame in zip(pictures, frames, strict=True):
         comfy.model_management.throw_exception_if_processing_interrupted()
         torch.div(torch.from_numpy(frame), 255, out=picture)
-        bar.update(1)
+        if progress is not None:
+            progress.update(1)
     return pictures

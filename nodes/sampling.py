@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
+from typing import Any
+
 import comfy.model_management
 import comfy.samplers
 import comfy.utils
@@ -11,8 +14,9 @@ from comfy_api.latest import io
 from einops import rearrange
 from torch import Tensor
 
+from ..unianimate_core import diffusion
 from ..unianimate_core.config import LATENT_CHANNELS
-from ..unianimate_core.diffusion import TIMESTEPS, ddim_timesteps, noise_prior, starting_noise
+from ..unianimate_core.diffusion import TIMESTEPS, ddim_timesteps
 from ..unianimate_core.model.conditions import PoseRange
 from .conditioning import Clip, guidance_inputs, pose_inputs, prepare_clip
 from .messages import say
@@ -36,28 +40,34 @@ class UniAnimateSample(io.ComfyNode):
         )
 
     @classmethod
-    def execute(
-        cls,
-        model,
-        seed,
-        steps,
-        guidance,
-        sampler,
-        scheduler,
-        noise_prior,
-        offset_noise,
-        ending,
-        pose_strength,
-        pose_start,
-        pose_end,
-        **pictures,
-    ) -> io.NodeOutput:
+    def execute(cls, model, pose_strength, pose_start, pose_end, **inputs) -> io.NodeOutput:
+        sampling, pictures = Sampling.taken_from(inputs)
         pose_range = PoseRange(pose_strength, pose_start, pose_end)
         clip = prepare_clip(model, **pictures, pose_range=pose_range, node_id=cls.hidden.unique_id)
-        tell_late_start(cls.hidden.unique_id, model, scheduler, steps, noise_prior)
-        start = starting_latents(clip, seed, noise_prior, offset_noise)
-        samples = sample(model, clip, start, seed, steps, guidance, sampler, scheduler, ending)
+        tell_late_start(cls.hidden.unique_id, model, sampling)
+        samples = sample(model, clip, starting_latents(clip, sampling), sampling)
         return io.NodeOutput({"samples": samples})
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a clip is denoised: the inputs of sampling_inputs, by their names."""
+
+    seed: int
+    steps: int
+    guidance: float
+    sampler: str
+    scheduler: str
+    noise_prior: int
+    offset_noise: float
+    ending: str
+
+    @classmethod
+    def taken_from(cls, inputs: dict[str, Any]) -> tuple[Sampling, dict[str, Any]]:
+        """These of a node's inputs, and the others."""
+        names = {field.name for field in fields(cls)}
+        own = {name: value for name, value in inputs.items() if name in names}
+        return cls(**own), {name: value for name, value in inputs.items() if name not in names}
 
 
 def sampling_inputs(prior: int = 949, seed_control: bool | io.ControlAfterGenerate = True) -> list[io.Input]:
@@ -119,13 +129,14 @@ def sampling_inputs(prior: int = 949, seed_control: bool | io.ControlAfterGenera
     ]
 
 
-def tell_late_start(node_id: str | None, model, scheduler: str, steps: int, prior: int) -> None:
+def tell_late_start(node_id: str | None, model, sampling: Sampling) -> None:
     """Say so where so few steps are taken that the run begins far below the noise it is given."""
     model_sampling = model.get_model_object("model_sampling")
-    first = run_sigmas(model_sampling, scheduler, steps, "clean")[0]
-    timestep, expected = int(model_sampling.timestep(first)), prior or NOISY
+    first = run_sigmas(model_sampling, sampling.scheduler, sampling.steps, "clean")[0]
+    timestep, expected = int(model_sampling.timestep(first)), sampling.noise_prior or NOISY
     if timestep < min(expected, NOISY):
-        say(node_id, f"{scheduler} with {steps} steps begins at timestep {timestep} of 999: noise will stay, take more")
+        run = f"{sampling.scheduler} with {sampling.steps} steps"
+        say(node_id, f"{run} begins at timestep {timestep} of 999: noise will stay, take more")
 
 
 def run_sigmas(model_sampling, scheduler: str, steps: int, ending: str) -> Tensor:
@@ -145,53 +156,63 @@ def run_sigmas(model_sampling, scheduler: str, steps: int, ending: str) -> Tenso
     return sigmas
 
 
-def starting_latents(clip: Clip, seed: int, prior: int, offset: float) -> Tensor:
-    """Where the run starts, at unit variance. prior: timestep of the noise prior, 0 for none. Result: f 4 h w."""
-    frames, height, width = clip.latent_size
-    generator = torch.Generator().manual_seed(seed)
-    start = starting_noise((1, LATENT_CHANNELS, frames, height, width), generator, offset)
-    if prior and clip.inputs.reference_latent is not None:
-        start = noise_prior(rearrange(clip.inputs.reference_latent, "b c h w -> b c 1 h w"), start, prior)
+def starting_latents(clip: Clip, sampling: Sampling, *, long_video: bool = False) -> Tensor:
+    """Where the run starts, at unit variance: f 4 h w. long_video: as of the core's starting_latents."""
+    reference = clip.inputs.reference_latent
+    start = diffusion.starting_latents(
+        (1, LATENT_CHANNELS, *clip.latent_size),
+        torch.Generator().manual_seed(sampling.seed),
+        None if reference is None else rearrange(reference, "b c h w -> b c 1 h w"),
+        prior=sampling.noise_prior,
+        offset=sampling.offset_noise,
+        long_video=long_video,
+    )
     return rearrange(start, "1 c f h w -> f c h w")
 
 
 def sample(
-    model,
-    clip: Clip,
-    start: Tensor,
-    seed: int,
-    steps: int,
-    guidance: float,
-    sampler: str,
-    scheduler: str,
-    ending: str,
-    callback=None,
+    model, clip: Clip, start: Tensor, sampling: Sampling, *, held: Tensor | None = None, callback=None
 ) -> Tensor:
     """Denoise from start (f 4 h w, unit variance) with a sampler of ComfyUI; result f 4 h w, unscaled VAE latents.
 
-    callback: called after each step, as ComfyUI's samplers do; None shows a progress bar for this run alone.
+    held: unscaled latents of the first frames, n 4 h w, around which the others are sampled, as ComfyUI's samplers
+    inpaint. callback: called after each step, as they do; None shows a progress bar for this run alone.
     k-diffusion's latents are larger than those of the network by sqrt(1 + sigma^2), at the start as at the end.
     """
     model_sampling = model.get_model_object("model_sampling")
-    sigmas = run_sigmas(model_sampling, scheduler, steps, ending)
+    sigmas = run_sigmas(model_sampling, sampling.scheduler, sampling.steps, sampling.ending)
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(clip.positive, clip.negative)
-    guider.set_cfg(guidance)
+    guider.set_cfg(sampling.guidance)
     # ComfyUI multiplies the noise by sigma; what is handed to it makes that sqrt(1 + sigma^2).
-    noise = start * (1 + sigmas[0] ** -2.0) ** 0.5
+    noise, known, mask = start * (1 + sigmas[0] ** -2.0) ** 0.5, torch.zeros_like(start), None
+    if held is not None:
+        noise, known, mask = held_frames(noise, held, sampling.seed)
     samples = guider.sample(
         noise,
-        torch.zeros_like(start),
-        comfy.samplers.sampler_object(sampler),
+        known,
+        comfy.samplers.sampler_object(sampling.sampler),
         sigmas,
+        denoise_mask=mask,
         callback=callback or latent_preview.prepare_callback(model, len(sigmas) - 1),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=seed,
+        seed=sampling.seed,
     )
     samples = (samples.float() / (1 + sigmas[-1] ** 2) ** 0.5).to(comfy.model_management.intermediate_device())
     if not torch.isfinite(samples).all():
         raise ValueError(
-            f"the result holds values that are not numbers (computed in {model.model.get_dtype_inference()}, sampler "
-            f"{sampler}, scheduler {scheduler}): try precision bf16 or fp32, or euler with ddim_uniform"
+            f"the result holds values that are not numbers (computed in {model.model.get_dtype_inference()}, "
+            f"sampler {sampling.sampler}, scheduler {sampling.scheduler}): try precision bf16 or fp32, or euler with "
+            "ddim_uniform"
         )
     return samples
+
+
+def held_frames(noise: Tensor, held: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(noise, latents, mask) for ComfyUI's inpainting, in which the first frames are known and get pure noise."""
+    shared = len(held)
+    pure = torch.randn(held.shape, generator=torch.Generator().manual_seed(seed))
+    mask = torch.ones(len(noise), 1, *noise.shape[2:])
+    mask[:shared] = 0
+    known = torch.cat([held, torch.zeros_like(noise[shared:])])
+    return torch.cat([pure, noise[shared:]]), known, mask

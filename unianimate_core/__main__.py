@@ -10,7 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from .commands.evaluate import add_evaluate
 from .commands.train import add_train
+from .commands.train_vae import add_train_vae
 
 PRECISIONS = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
 
@@ -20,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unianimate_core", description="UniAnimate outside ComfyUI.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_convert, _add_to_mamba, _add_demo, add_train, _add_train_vae):
+    for add in (_add_convert, _add_to_mamba, _add_demo, add_evaluate, add_train, add_train_vae):
         add(commands)
     options = parser.parse_args(arguments)
     try:
@@ -109,26 +111,6 @@ def _demo(options: argparse.Namespace) -> None:
         ) from error
 
     run_demo(options.output, options.steps)
-
-
-def _add_train_vae(commands) -> None:
-    command = commands.add_parser(
-        "train-vae",
-        help="train the small VAE on drawn characters",
-        description="Train a VAE of TAESD's form on drawn characters. The same command again goes on after a stop.",
-    )
-    command.add_argument("--output", type=Path, required=True, help="a name that ends in .safetensors")
-    command.add_argument("--steps", type=int, default=2500, help="training steps (default: 2500)")
-    command.add_argument("--seed", type=int, default=0, help="of weights and data (default: 0)")
-    command.add_argument("--precision", choices=("bf16", "fp32"), default="bf16", help="of the work (default: bf16)")
-    command.set_defaults(run=_train_vae)
-
-
-def _train_vae(options: argparse.Namespace) -> None:
-    from .training.vae import VaeTraining, train_vae
-
-    train_vae(options.output, VaeTraining(steps=options.steps, seed=options.seed, precision=options.precision))
-    print(f"wrote {options.output} ({options.output.stat().st_size:,} bytes)")
 
 
 if __name__ == "__main__":

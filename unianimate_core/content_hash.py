@@ -66,7 +66,7 @@ class _Hasher:
             for key in sorted(value, key=str):
                 self.add(key)
                 self.add(value[key])
-        elif isinstance(value, (list, tuple)):
+        elif isinstance(value, (list, tuple, range)):
             self._mark(f"sequence {len(value)}")
             for item in value:
                 self.add(item)

@@ -20,10 +20,10 @@ from tqdm import tqdm
 
 from . import linear_vae
 from .config import ModelConfig
-from .demo_figure import draw_character, skeleton, standing, walking
-from .diffusion import ddim_sample, guided, noise_prior, starting_noise
+from .diffusion import ddim_sample, guided, starting_latents
 from .model import UNet
 from .pose import draw_poses
+from .training.characters import draw_clip
 from .video import check_destination, video_writer
 
 TINY = ModelConfig(
@@ -36,30 +36,28 @@ TINY = ModelConfig(
     context_dim=64,
     image_tokens=4,
 )
-WIDTH, HEIGHT, FRAMES, FPS = 128, 192, 16, 8  # the figure is drawn for pictures of 2:3
-GUIDANCE, SEED = 2.5, 7
-CAPTIONS = ("reference", "driving pose", "result: random weights, so noise")
+WIDTH, HEIGHT, FRAMES, FPS = 128, 192, 16, 8
+GUIDANCE, SEED, PERSON = 2.5, 7, 24
+CAPTIONS = ("reference", "driving pose", "result: random weights, so noise", "truth")
 CAPTION_HEIGHT = 32
 
 
 def run_demo(destination: str | os.PathLike, steps: int = 30) -> None:
-    """Write reference, driving pose and result side by side. Raises as ddim_timesteps and video_writer do."""
+    """Write reference, driving pose, result and truth side by side. Raises as ddim_timesteps and video_writer do."""
     check_destination(destination)
     started = time.perf_counter()
     unet = random_unet(TINY, SEED)
     size = sum(parameter.numel() for parameter in unet.parameters())
     print(f"A tiny network ({size / 1e6:.1f} million parameters) with RANDOM weights: the result is noise.")
 
-    reference_joints, driving_joints = standing(), [walking(frame / FRAMES) for frame in range(FRAMES)]
-    reference = draw_character(reference_joints, HEIGHT, WIDTH)
-    skeletons = [skeleton(joints) for joints in (reference_joints, *driving_joints)]
-    reference_pose, *poses = draw_poses(skeletons, HEIGHT, WIDTH)
+    clip = draw_clip(PERSON, FRAMES, HEIGHT, WIDTH, split="test")
+    reference_pose, *poses = draw_poses([clip.reference_pose, *clip.poses], HEIGHT, WIDTH)
     with one_thread():
-        result = animate(unet, as_clip([reference]), as_clip([reference_pose]), as_clip(poses), steps)
+        result = animate(unet, as_clip([clip.reference]), as_clip([reference_pose]), as_clip(poses), steps)
 
     with video_writer(destination, FPS) as video:
-        for pose, frame in zip(poses, result, strict=True):
-            video.write(side_by_side(reference, pose, frame))
+        for pose, frame, truth in zip(poses, result, clip.frames, strict=True):
+            video.write(side_by_side(clip.reference, pose, frame, truth))
     print(f"Wrote {destination}: {FRAMES} frames in {time.perf_counter() - started:.1f} s.")
 
 
@@ -84,8 +82,8 @@ def animate(unet: UNet, reference: Tensor, reference_pose: Tensor, pose: Tensor,
         "reference_latent": linear_vae.encode(reference),
     }
     frames, height, width = pose.shape[2:]
-    noise = starting_noise((1, 4, frames, height // 8, width // 8), generator)
-    start = noise_prior(conditions["reference_latent"], noise)
+    shape = (1, 4, frames, height // 8, width // 8)
+    start = starting_latents(shape, generator, conditions["reference_latent"], prior=949)
     with tqdm(desc="denoising", unit=" steps") as bar:
 
         def progress(step: int, total: int, x0: Tensor) -> None:

@@ -153,16 +153,41 @@ def starting_noise(shape: tuple[int, int, int, int, int], generator: torch.Gener
     after the other, as ComfyUI draws them. Source: Guttenberg 2023, Diffusion with Offset Noise; 0.1 as its authors'.
     """
     b, c, f, h, w = shape
-    noise = torch.randn(b, f, c, h, w, generator=generator)
-    if offset:
-        noise = noise + offset * torch.randn(b, f, c, 1, 1, generator=generator)
-    return rearrange(noise, "b f c h w -> b c f h w")
+    noise = rearrange(torch.randn(b, f, c, h, w, generator=generator), "b f c h w -> b c f h w")
+    return noise + offset * _constant_over_frames(shape, generator) if offset else noise
+
+
+def starting_latents(
+    shape: tuple[int, int, int, int, int],
+    generator: torch.Generator,
+    reference_latent: Tensor | None,
+    *,
+    prior: int,
+    offset: float = 0.1,
+    long_video: bool = False,
+) -> Tensor:
+    """Where a run starts: noise, or with a reference and a prior's timestep (0 for none) the noise prior. fp32.
+
+    long_video: the offset noise is added after the prior, at full strength, as the authors' long videos have it.
+    shape, generator, offset: as of starting_noise; reference_latent, prior: as of noise_prior.
+    """
+    if reference_latent is None or prior == 0:
+        return starting_noise(shape, generator, offset)
+    if not long_video:
+        return noise_prior(reference_latent, starting_noise(shape, generator, offset), prior)
+    start = noise_prior(reference_latent, starting_noise(shape, generator, 0), prior)
+    return start + offset * _constant_over_frames(shape, generator) if offset else start
+
+
+def _constant_over_frames(shape: tuple[int, int, int, int, int], generator: torch.Generator) -> Tensor:
+    b, c, f, _, _ = shape
+    return rearrange(torch.randn(b, f, c, 1, 1, generator=generator), "b f c h w -> b c f h w")
 
 
 def noise_prior(reference_latent: Tensor, noise: Tensor, t: int = 949, schedule: NoiseSchedule | None = None) -> Tensor:
     """Where a run may start instead of pure noise: the reference on every frame, diffused to timestep t.
 
-    It keeps background and colours. reference_latent: b 4 1 h w; noise: b 4 f h w, offset noise included.
+    It keeps background and colours. reference_latent: b 4 1 h w; noise: b 4 f h w.
     t: 949 for single clips and 939 for long video in the authors' runs; larger is weaker.
     """
     schedule = schedule or NoiseSchedule()

@@ -8,69 +8,73 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from .seams import Handover, Seams, join
 from .windows import sample_windows, window_ranges, windowed
 
-__all__ = ["Segment", "chain_segments", "sample_windows", "segment_seed", "split_segments", "window_ranges", "windowed"]
+__all__ = [
+    "Handover",
+    "Seams",
+    "Segment",
+    "chain_segments",
+    "new_frames",
+    "sample_windows",
+    "segment_seed",
+    "split_segments",
+    "window_ranges",
+    "windowed",
+]
 
-SampleSegment = Callable[[range, Tensor | None, int], Tensor]
+SampleSegment = Callable[[range, Handover | None, int], Tensor]
 DecodeSegment = Callable[[Tensor], Tensor]
+PAPERS = Seams()
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A finished segment of a chain; joined in order, the pictures of all segments are the video.
+    """A finished segment of a chain; joined in order, latents and pictures of all segments are the video.
 
-    frames: all that were sampled; from index 1 on, the first is the last of the segment before.
-    latents: b 4 f h w, of all frames; pictures: b 3 n H W, of new_frames alone. seed: what it was sampled with.
+    frames: all that were sampled. new_frames: those that no segment before has shown; latents, b 4 n h w, and
+    pictures, b 3 n H W, are of these alone. seed: what it was sampled with. handover: for the next segment.
     """
 
     index: int
     frames: range
+    new_frames: range
     seed: int
     latents: Tensor
     pictures: Tensor
-
-    @property
-    def shared(self) -> int:
-        """How many of the frames the segment before has shown already: 0 for the first segment, then 1."""
-        return min(self.index, 1)
-
-    @property
-    def new_frames(self) -> range:
-        return self.frames[self.shared :]
-
-    @property
-    def new_latents(self) -> Tensor:
-        """The latents of new_frames: b 4 n h w."""
-        return self.latents[:, :, self.shared :]
-
-    @property
-    def last_picture(self) -> Tensor:
-        """What the next segment begins with, as a copy: b 3 1 H W."""
-        return _copy(self.pictures[:, :, -1:])
+    handover: Handover
 
 
-def split_segments(total: int, length: int) -> list[range]:
-    """Frames 0..total-1 as segments of `length` frames, each beginning with the last frame of the one before.
+def split_segments(total: int, length: int, shared: int = 1) -> list[range]:
+    """Frames 0..total-1 as segments of `length` frames, each beginning with the last `shared` of the one before.
 
     The last ends with the last frame and may be shorter; it holds at least one frame that no other has.
-    Raises ValueError for a length of 1, which leaves no room for a new frame, unless there is just one frame.
+    Raises ValueError for a length that leaves no room for a new frame, unless all frames fit into one segment.
     """
     if total < 1:
         raise ValueError(f"there are {total} frames: give at least 1")
-    shortest = min(total, 2)
-    if length < shortest:
+    if shared < 1:
+        raise ValueError(f"segments share {shared} frames: give at least 1, the frame a segment begins with")
+    if length < 1 or (length < total and length <= shared):
+        need = min(total, shared + 1)
         raise ValueError(
-            f"the segment length is {length} for {total} frames: give at least {shortest}, as segments share one frame"
+            f"the segment length is {length} for {total} frames: give at least {need}, as segments share {shared}"
         )
-    if total == 1:
-        return [range(1)]
-    return [range(start, min(start + length, total)) for start in range(0, total - 1, length - 1)]
+    if length >= total:
+        return [range(total)]
+    return [range(start, min(start + length, total)) for start in range(0, total - shared, length - shared)]
+
+
+def new_frames(segments: Sequence[range]) -> list[range]:
+    """Of each segment the frames that it shows: up to the next one's first, without what was shown before."""
+    stops = [after.start + 1 for after in segments[1:]] + [segments[-1].stop]
+    return [range(start, stop) for start, stop in pairwise([0, *stops])]
 
 
 def segment_seed(seed: int, index: int) -> int:
@@ -92,36 +96,37 @@ def chain_segments(
     decode: DecodeSegment,
     *,
     seed: int,
-    first_frame: Tensor | None = None,
+    seams: Seams = PAPERS,
+    handover: Handover | None = None,
     start: int = 0,
 ) -> Iterator[Segment]:
     """Sample segments one after the other and yield each when it is finished; none is kept here afterwards.
 
-    segments: of split_segments. sample(frames, first_frame, seed): latents of those frames, b 4 f h w, that begin
-    with the picture first_frame, b 3 1 H W in [0, 1]; None at the start of a chain from the reference alone.
+    segments: of split_segments, with as many shared frames as seams says. sample(frames, handover, seed): latents of
+    those frames, b 4 f h w, that begin as the handover says, or from the reference alone where it is None.
     decode: latents to pictures, b 3 f H W in [0, 1]. What either raises ends the chain, after all that was yielded.
-    seed: of the chain; segment_seed tells that of each segment. first_frame: a picture to begin the video with.
-    start: the segment to begin with; the result goes on identically where first_frame is then the last_picture of
-    the segment before. Raises ValueError, before anything is sampled, where the start does not fit.
+    seed: of the chain; segment_seed tells that of each segment. handover: a picture to begin the video with.
+    start: the segment to begin with; the result goes on identically where handover is then that of the segment before.
+    Raises ValueError, before anything is sampled, where the start does not fit.
     """
     if not 0 <= start <= len(segments):
         raise ValueError(f"the chain starts at segment {start} of {len(segments)}: give 0 to {len(segments)}")
-    if 0 < start < len(segments) and first_frame is None:
-        raise ValueError(f"the chain starts at segment {start} without a first frame: give segment {start - 1}'s last")
-    if first_frame is not None:
-        first_frame = _copy(first_frame)
+    if 0 < start < len(segments) and (handover is None or handover.latents is None):
+        raise ValueError(f"the chain starts at segment {start} without a handover: give segment {start - 1}'s")
+    shown = new_frames(segments)
     for index in range(start, len(segments)):
         frames, own_seed = segments[index], segment_seed(seed, index)
-        latents = sample(frames, first_frame, own_seed)
-        pictures = decode(latents)
-        assert latents.shape[2] == pictures.shape[2] == len(frames), "one latent and one picture for each frame"
-        segment = Segment(index, frames, own_seed, latents, pictures[:, :, min(index, 1) :])
-        first_frame = segment.last_picture
-        del latents, pictures
+        latents = sample(frames, handover, own_seed)
+        assert latents.shape[2] == len(frames), "one latent for each frame"
+        if index:
+            assert handover is not None
+            assert handover.latents is not None
+            latents = join(latents, handover.latents, seams)
+        new = latents[:, :, shown[index].start - frames.start : shown[index].stop - frames.start]
+        pictures = decode(new)
+        assert pictures.shape[2] == len(shown[index]), "one picture for each latent"
+        handover = Handover(pictures[:, :, -1:], latents[:, :, shown[index].stop - 1 - frames.start :])
+        segment = Segment(index, frames, shown[index], own_seed, new, pictures, handover)
+        del latents, new, pictures
         yield segment
         del segment  # or it would stay in memory while the next is sampled
-
-
-def _copy(picture: Tensor) -> Tensor:
-    """Keeps no other picture in memory, and always lies the same way there: sums depend on that in their last bits."""
-    return picture.clone(memory_format=torch.contiguous_format)

@@ -27,7 +27,7 @@ from .run_lock import LOCK_NAME, RunBusy, run_lock
 
 __all__ = ["MAX_AGE_DAYS", "MAX_BYTES", "RunBusy", "SegmentStore", "clean", "open_run", "segment_keys"]
 
-FORMAT = "1"  # to be raised also when the same inputs come to give other latents
+FORMAT = "2"  # to be raised also when the same inputs come to give other latents
 MAX_AGE_DAYS = 14
 MAX_BYTES = 10 * 10**9
 _DAMAGE = (OSError, SafetensorError, ValueError, KeyError)

@@ -104,10 +104,25 @@ def video_writer(destination: str | os.PathLike, fps: Fraction | float, *, crf: 
         raise ValueError(f"crf is {crf}: give 0 to 51, 18 looks like the original")
     file_format = _FORMATS[destination.suffix.lower()]
     options = {} if file_format == "matroska" else {"movflags": "+faststart"}  # players may start before the end
-    with replacing(destination) as path, _av().open(str(path), "w", format=file_format, options=options) as container:
+    with (
+        replacing(destination) as path,
+        _told_in_one_sentence(destination),
+        _av().open(str(path), "w", format=file_format, options=options) as container,
+    ):
         writer = VideoWriter(container, rate, crf)
         yield writer
         writer.finish()
+
+
+@contextmanager
+def _told_in_one_sentence(destination: Path) -> Iterator[None]:
+    """Raises OSError for what PyAV raises where a file cannot be written."""
+    try:
+        yield
+    except _av().error.FFmpegError as error:
+        raise OSError(
+            f"{destination} could not be written ({error.strerror}): make room on its disk, or choose another folder"
+        ) from error
 
 
 def video_info(path: str | os.PathLike) -> VideoInfo:

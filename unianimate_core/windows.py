@@ -15,6 +15,7 @@ from torch import Tensor
 from .diffusion import Denoiser, Ending, StepCallback, ddim_sample
 
 DenoiserForWindow = Callable[[list[int]], Denoiser]
+DenoiserForWindows = Callable[[list[list[int]]], Denoiser]
 Weights = Literal["flat", "tapered"]
 Spacing = Literal["upstream", "even"]
 
@@ -48,25 +49,86 @@ def windowed(
     weights: Weights = "flat",
     spacing: Spacing = "upstream",
 ) -> Denoiser:
-    """A denoiser of `total` frames: the weighted mean of the predictions of its windows.
+    """A denoiser of `total` frames: the weighted mean of the predictions of its windows, one at a time.
 
     denoiser_for_window: called once for each window, here, with the numbers of its frames. Each window is a clip of
     its own, with the reference in front and its slice of the poses; a first frame belongs to the one with frame 0.
     weights, spacing: as of window_weights and window_ranges.
     """
     ranges = window_ranges(total, window, overlap, spacing)
-    shares = window_weights(ranges, weights)
     denoisers = [denoiser_for_window(list(frames)) for frames in ranges]
+    return _weighted_mean([([frames], denoiser) for frames, denoiser in zip(ranges, denoisers, strict=True)], weights)
+
+
+def windowed_in_batches(
+    denoiser_for_windows: DenoiserForWindows,
+    total: int,
+    window: int = 32,
+    overlap: int = 8,
+    *,
+    at_once: int,
+    weights: Weights = "flat",
+    spacing: Spacing = "upstream",
+) -> Denoiser:
+    """As windowed, with up to at_once windows of equal length in one pass, and fewer where memory runs out.
+
+    denoiser_for_windows: called once for each batch with the frames of its windows; its denoiser takes these windows
+    one after the other along the batch, (windows b) 4 f h w. Where torch.OutOfMemoryError is raised, the batch is
+    halved, for all later steps too; for a single window it is raised on. A clip with a first frame takes windowed: it
+    cannot be given to one window of a batch alone.
+    """
+    if at_once < 1:
+        raise ValueError(f"at_once is {at_once}: give at least 1 window")
+
+    def batch(group: list[range]) -> Batch:
+        return group, denoiser_for_windows([list(frames) for frames in group])
+
+    groups = _of_equal_length(window_ranges(total, window, overlap, spacing), at_once)
+    return _weighted_mean([batch(group) for group in groups], weights, batch)
+
+
+Batch = tuple[list[range], Denoiser]
+
+
+def _weighted_mean(
+    batches: list[Batch], weights: Weights, smaller: Callable[[list[range]], Batch] | None = None
+) -> Denoiser:
+    """A denoiser of all frames. smaller: prepares a part of a batch, for when a whole one finds no room."""
+    ranges = [frames for group, _ in batches for frames in group]
+    shares = dict(zip(ranges, window_weights(ranges, weights), strict=True))
 
     @torch.no_grad()
     def denoiser(x: Tensor, t: int) -> Tensor:
-        v = torch.zeros_like(x)  # a running sum: only one window's prediction is held at a time
-        for frames, share, denoise in zip(ranges, shares, denoisers, strict=True):
-            part = slice(frames.start, frames.stop)
-            v[:, :, part] += share.to(v)[:, None, None] * denoise(x[:, :, part], t)
+        v = torch.zeros_like(x)  # a running sum: only one batch's prediction is held at a time
+        index = 0
+        while index < len(batches):
+            group, denoise = batches[index]
+            try:
+                predictions = denoise(torch.cat([x[:, :, r.start : r.stop] for r in group]), t)
+            except torch.OutOfMemoryError:
+                if smaller is None or len(group) == 1:
+                    raise
+                middle = (len(group) + 1) // 2
+                batches[index : index + 1] = [smaller(group[:middle]), smaller(group[middle:])]
+                continue
+            for frames, prediction in zip(group, predictions.chunk(len(group)), strict=True):
+                v[:, :, frames.start : frames.stop] += shares[frames].to(v)[:, None, None] * prediction
+            del predictions, prediction
+            index += 1
         return v
 
     return denoiser
+
+
+def _of_equal_length(ranges: list[range], at_once: int) -> list[list[range]]:
+    """Neighbours of the same length together, up to at_once."""
+    groups: list[list[range]] = []
+    for frames in ranges:
+        if groups and len(groups[-1]) < at_once and len(groups[-1][0]) == len(frames):
+            groups[-1].append(frames)
+        else:
+            groups.append([frames])
+    return groups
 
 
 def window_ranges(total: int, window: int, overlap: int, spacing: Spacing = "upstream") -> list[range]:

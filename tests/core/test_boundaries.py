@@ -13,8 +13,8 @@ import pytest
 CORE = Path(__file__).parents[2] / "unianimate_core"
 MODULES = sorted(CORE.rglob("*.py"))
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "latent_preview", "nodes"}
-# Not needed for the network: they are installed for poses, encoders and video, and imported where they are used.
-OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "torchvision"}
+# Not needed for the network: they are installed for poses, encoders, video and evaluation, and imported where used.
+OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "torchvision", "lpips", "scipy"}
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -88,14 +88,13 @@ def test_demo_writes_a_video_and_says_that_its_weights_are_random(tmp_path, caps
     """Nobody should take the demo's picture for what the released weights do."""
     assert main(["demo", "--output", str(tmp_path / "demo.mp4"), "--steps", "2"]) == 0
     assert "RANDOM weights: the result is noise" in capsys.readouterr().out
-    assert video_info(tmp_path / "demo.mp4") == VideoInfo(width=768, height=416, fps=8, frames=16)
+    assert video_info(tmp_path / "demo.mp4") == VideoInfo(width=1024, height=416, fps=8, frames=16)
 
 
 def test_demo_says_what_to_install(monkeypatch, tmp_path, capsys):
     """OpenCV and PyAV are extras."""
     monkeypatch.delitem(sys.modules, "unianimate_core.demo")
     monkeypatch.setitem(sys.modules, "cv2", None)
-    monkeypatch.delitem(sys.modules, "unianimate_core.demo_figure")
     assert main(["demo", "--output", str(tmp_path / "demo.mp4")]) == 2
     expected = "error: the demo needs cv2, which is not installed: run pip install 'comfyui-unianimate[pose,video]'\n"
     assert capsys.readouterr().err == expected

@@ -107,3 +107,20 @@ def test_files_that_are_no_video_are_refused_in_one_sentence(tmp_path):
         video_info(tmp_path / "text.mp4")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         next(read_frames(tmp_path / "absent.mp4"))
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path):
+    """A limit on the size of files fails in the middle of a write, as a full disk does."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limits")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    noise = np.random.default_rng(0).integers(0, 255, (40, 64, 128, 3), dtype=np.uint8)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, hard))
+    try:
+        with pytest.raises(OSError, match=r"a.mp4 could not be written \(.*\): make room on its disk") as raised:
+            write(tmp_path / "a.mp4", noise, crf=1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert len(str(raised.value).splitlines()) == 1
+    assert not list(tmp_path.iterdir())
+    write(tmp_path / "a.mp4", noise, crf=1)
+    assert video_info(tmp_path / "a.mp4").frames == 40

@@ -17,11 +17,37 @@ from tests.host.made_up import FRAMES, HEIGHT, WIDTH, picture, read_video, write
 from tests.host.server import PACK_NAME, PromptRefused, Run, Server
 from tests.host.test_host_model import pack  # noqa: F401  (a fixture)
 from tests.host.test_workflows import latent_of, node_of
+from unianimate_core.windows import window_ranges, window_weights
 
 pytestmark = pytest.mark.host
 
 SEGMENTS = "output/unianimate_segments"
 LONG = 13  # frames: segments of 4 are 0-3, 3-6, 6-9 and 9-12
+LONG_INPUTS = {
+    "segment_length": 4,
+    "method": "chain",
+    "overlap": 2,
+    "windows": "even",
+    "fps": 10.0,
+    "noise_prior": 939,
+    "shared_frames": 1,
+    "match_colours": 0.0,
+    "hold_latents": False,
+}
+CONTEXT_WINDOWS = {
+    "context_length": 4,
+    "context_overlap": 2,
+    "context_schedule": "standard_static",
+    "context_stride": 1,
+    "closed_loop": False,
+    "fuse_method": "flat",
+    "dim": 0,
+    "freenoise": False,
+    "cond_retain_index_list": "",
+    "latent_retain_index_list": "",
+    "split_conds_to_windows": False,
+    "causal_window_fix": False,
+}
 
 
 @pytest.fixture
@@ -32,8 +58,7 @@ def long_graph(workflow):
         write_video(host.base / "input" / "long_poses.mp4", picture("long_poses", LONG))
         graph = workflow("unianimate_clip")
         sampler = node_of(graph, "UniAnimateSample")
-        length = {"segment_length": 4, "method": "chain", "overlap": 2, "fps": 10.0, "noise_prior": 939}
-        graph[sampler] = {"class_type": "LongVideoChain", "inputs": graph[sampler]["inputs"] | length | changes}
+        graph[sampler] = {"class_type": "LongVideoChain", "inputs": graph[sampler]["inputs"] | LONG_INPUTS | changes}
         graph[node_of(graph, "SaveVideo")]["inputs"]["video"] = [sampler, 0]
         graph[node_of(graph, "LoadVideo")]["inputs"]["file"] = poses
         for unused in ("CreateVideo", "VAEDecode"):
@@ -83,9 +108,12 @@ def test_a_long_workflow_makes_a_video_of_all_its_poses(host, workflow, name):
 
 @pytest.mark.parametrize("method", ["chain", "windows"])
 def test_fewer_poses_than_a_segment_are_one_clip(host, long_graph, clip_graph, method):
-    """That of UniAnimateSample with the same seed, so that nobody need choose a node by the number of poses."""
-    long, _ = run_long(host, long_graph(host, method=method, segment_length=32, seed=5))
-    clip, _ = latent_of(host, clip_graph(seed=5), "UniAnimateSample")
+    """That of UniAnimateSample with the same seed, so that nobody need choose a node by the number of poses.
+
+    Up to the offset noise, which the authors add before the noise prior in a clip and after it in a long video.
+    """
+    long, _ = run_long(host, long_graph(host, method=method, segment_length=32, seed=5, offset_noise=0.0))
+    clip, _ = latent_of(host, clip_graph(seed=5, offset_noise=0.0), "UniAnimateSample")
     assert long.equal(clip)
 
 
@@ -96,29 +124,101 @@ def test_a_chain_shows_each_pose_once(host, long_graph):
     assert all(not before.equal(after) for before, after in pairwise(latents))
 
 
-def test_windows_are_those_of_comfyui(host, long_graph, clip_graph):
-    ours, _ = run_long(host, long_graph(host, method="windows", seed=7))
-    graph = clip_graph(seed=7)
-    sampler = node_of(graph, "UniAnimateSample")
-    windows = {
-        "model": graph[sampler]["inputs"]["model"],
-        "context_length": 4,
-        "context_overlap": 2,
-        "context_schedule": "standard_static",
-        "context_stride": 1,
-        "closed_loop": False,
-        "fuse_method": "flat",
-        "dim": 0,
-        "freenoise": False,
-        "cond_retain_index_list": "",
-        "latent_retain_index_list": "",
-        "split_conds_to_windows": False,
-        "causal_window_fix": False,
+def with_context_windows(graph: dict, sampler: str, **changes) -> None:
+    """Puts ComfyUI's Context Windows (Manual) before a sampling node."""
+    inputs = graph[sampler]["inputs"]
+    graph["windows"] = {
+        "class_type": "ContextWindowsManual",
+        "inputs": CONTEXT_WINDOWS | {"model": inputs["model"]} | changes,
     }
-    graph["windows"] = {"class_type": "ContextWindowsManual", "inputs": windows}
-    graph[sampler]["inputs"]["model"] = ["windows", 0]
+    inputs["model"] = ["windows", 0]
+
+
+def test_upstream_windows_are_those_of_comfyui(host, long_graph, clip_graph):
+    ours, _ = run_long(host, long_graph(host, method="windows", windows="upstream", seed=7, offset_noise=0.0))
+    graph = clip_graph(seed=7, offset_noise=0.0)
+    with_context_windows(graph, node_of(graph, "UniAnimateSample"))
     theirs, _ = latent_of(host, graph, "UniAnimateSample")
     assert ours.equal(theirs)
+
+
+def test_even_windows_are_the_cores(pack):  # noqa: F811
+    """ComfyUI asks for windows and weights in its own terms; both must be what the core computes."""
+    long_windows = importlib.import_module("unianimate_pack.nodes.long_windows")
+    host_windows = importlib.import_module("comfy.context_windows")
+    asked = []
+
+    class Model:
+        model_options: dict = {}  # noqa: RUF012
+
+        def clone(self):
+            return self
+
+        def add_wrapper_with_key(self, *_):
+            asked.append(True)
+
+    model = long_windows.with_windows(Model(), 33, 32, 8, "even")
+    handler = model.model_options["context_handler"]
+    ranges = window_ranges(33, 32, 8, "even")
+    windows = handler.get_context_windows(None, torch.zeros(33, 4, 2, 2), {})
+    assert [window.index_list for window in windows] == [list(frames) for frames in ranges]
+    for window, share in zip(windows, window_weights(ranges, "tapered"), strict=True):
+        given = host_windows.get_context_weights(len(window.index_list), 33, window.index_list, handler)
+        assert given == share.tolist()
+
+
+def test_windows_lie_within_the_segments_of_a_chain(host, long_graph):
+    """The union of both ways, by ComfyUI's own node: segments of 7 in windows of 4."""
+    graph = long_graph(host, segment_length=7, seed=11)
+    plain, _ = run_long(host, graph)
+    with_context_windows(graph, node_of(graph, "LongVideoChain"))
+    windowed, _ = run_long(host, graph)
+    assert len(plain) == len(windowed) == LONG
+    assert windowed.isfinite().all()
+    assert not windowed.equal(plain)
+
+
+def test_key_points_give_the_video_that_their_pictures_give(host, workflow):
+    """They are drawn segment by segment, so that a minute of poses need not lie in memory as pictures.
+
+    Key points pass through pixels, so that a point that is rounded may fall to its neighbour.
+    """
+    graph = workflow("unianimate_long")
+    chain, align = node_of(graph, "LongVideoChain"), node_of(graph, "PoseAlign")
+    graph[chain]["inputs"] |= {"segment_length": 4}
+    assert graph[chain]["inputs"]["poses"] == [align, 2]
+    by_points, _ = run_long(host, graph)
+    graph[chain]["inputs"]["poses"] = [align, 0]
+    graph[align]["inputs"]["draw"] = True
+    by_pictures, _ = run_long(host, graph)
+    assert float((by_points - by_pictures).norm() / by_pictures.norm()) < 0.01
+
+
+@pytest.mark.parametrize(
+    "seams",
+    [{"shared_frames": 2}, {"match_colours": 1.0}, {"hold_latents": True}, {"shared_frames": 2, "hold_latents": True}],
+)
+def test_each_way_of_joining_segments_changes_what_follows_the_first(host, long_graph, seams):
+    """The first segment has nothing to be joined to; every frame is there once."""
+    plain, _ = run_long(host, long_graph(host, seed=13))
+    joined, _ = run_long(host, long_graph(host, seed=13, **seams))
+    assert len(joined) == LONG
+    assert joined.isfinite().all()
+    first = 4 - seams.get("shared_frames", 1)
+    assert joined[: first + 1].equal(plain[: first + 1])
+    assert not joined[4:].equal(plain[4:])
+
+
+def test_held_latents_come_out_of_the_sampler_as_they_were(pack):  # noqa: F811
+    """ComfyUI's inpainting is handed pure noise, the known latents, and a mask that frees the other frames."""
+    held_frames = importlib.import_module("unianimate_pack.nodes.sampling").held_frames
+    noise, held = torch.full((5, 4, 3, 2), 7.0), torch.rand(2, 4, 3, 2)
+    pure, known, mask = held_frames(noise, held, seed=1)
+    assert pure[2:].equal(noise[2:])
+    assert pure[:2].abs().max() < 6
+    assert known[:2].equal(held)
+    assert not known[2:].any()
+    assert mask[:, 0, 0, 0].tolist() == [0, 0, 1, 1, 1]
 
 
 def test_changed_poses_keep_the_segments_before_them(host, long_graph):
@@ -206,6 +306,7 @@ def start_again(comfyui: Path, base: Path) -> Server:
     [
         ({"method": "windows", "overlap": 4}, "the overlap is 4 frames, the window 4: give an overlap of 0 to 3"),
         ({"width": 500}, "width is 500, not a multiple of 64"),
+        ({"shared_frames": 4}, "the segment length is 4 for 13 frames: give at least 5, as segments share 4"),
     ],
 )
 def test_a_setting_that_cannot_be_is_told(host, long_graph, change, sentence):

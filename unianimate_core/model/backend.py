@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +31,7 @@ def silu_(x: Tensor) -> Tensor:
     return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
-@dataclass(frozen=True)
+@dataclass
 class Backend:
     """What every module is built with.
 
@@ -87,6 +88,16 @@ class Backend:
 
     def layer_norm(self, channels: int) -> nn.LayerNorm:
         return self.operations.LayerNorm(channels, eps=1e-5, dtype=self.dtype, device=self.device)
+
+    @contextmanager
+    def smaller_pieces(self, parts: int = 4) -> Iterator[None]:
+        """While the block runs, pieces are this many times smaller: slower, for when memory has run out."""
+        before = self.split_bytes
+        self.split_bytes = (before or Backend.split_bytes or 0) // parts
+        try:
+            yield
+        finally:
+            self.split_bytes = before
 
     def in_pieces(
         self, function: Callable[[Tensor], Tensor], x: Tensor, bytes_per_row: int, *, dim: int = 0, most: int = 2**31

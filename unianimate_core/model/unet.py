@@ -156,6 +156,7 @@ class UNet(nn.Module):
         frame_attention = frame_attention or attention
         backend = Backend(operations, attention, frame_attention, dtype, device, dropout, split_bytes, scan)
         self.config = config
+        self.backend = backend
         self.dtype = dtype or torch.get_default_dtype()
         self.conditions = ConditionEncoder(config, backend)
         self.time1 = backend.linear(config.dim, config.time_dim)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ..atomic import replacing
-from ..tiny_vae import TinyVAE, save_tiny_vae
+from ..tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
 from .muon import Muon
 from .training_state import load_state, optimizer_tensors, restore_optimizer, save_state
 from .vae_data import SIZES, crops
@@ -35,7 +35,8 @@ class VaeTraining:
     deviation of noise on latents, so that a latent that is a little wrong decodes to a picture that is a little wrong.
     square_weight: of the squared error beside the absolute one; spread_weight: of the latents' mean and standard
     deviation being 0 and 1. fine_from: share of the steps after which the blocks of full resolution, half of the work,
-    learn too. precision: bf16 or fp32.
+    learn too. precision: bf16 or fp32. decoder_of: file of a VAE whose latents stay what they are, so that networks
+    trained on them stay valid: only its decoder learns on.
     """
 
     steps: int = 2500
@@ -50,6 +51,7 @@ class VaeTraining:
     spread_weight: float = 0.03
     seed: int = 0
     precision: str = "bf16"
+    decoder_of: str | None = None
 
     def __post_init__(self) -> None:
         for name in ("steps", "clips", "frames", "warm_up"):
@@ -95,25 +97,24 @@ class _Run:
         self.settings = settings
         self.step = 0
         self.curve: list[list[float]] = []
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(settings.seed)
-            self.vae = TinyVAE()
+        self.vae = self._begun()
         self.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-        start_from_mean_colours(self.vae, torch.cat([self._crops(step) for step in range(STARTING_BATCHES)]))
-        ends = {
-            self.vae.taesd_encoder[0],
-            self.vae.taesd_encoder[-1],
-            self.vae.taesd_decoder[1],
-            self.vae.taesd_decoder[-1],
-        }
-        at_ends = {id(parameter) for layer in ends for parameter in layer.parameters()}
-        inner = [p for p in self.vae.parameters() if p.ndim == 4 and id(p) not in at_ends]
-        chosen = {id(parameter) for parameter in inner}
-        rest = [p for p in self.vae.parameters() if id(p) not in chosen]
+        inner, rest = _inner_and_rest(self.vae)
         self.optimizers = (
             (Muon(inner, settings.learning_rate), 1.0),
             (torch.optim.AdamW(rest, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0), 0.2),
         )
+
+    def _begun(self) -> TinyVAE:
+        if self.settings.decoder_of is not None:
+            vae = load_tiny_vae(self.settings.decoder_of)
+            vae.taesd_decoder.requires_grad_(True)
+            return vae
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.settings.seed)
+            vae = TinyVAE()
+        start_from_mean_colours(vae, torch.cat([self._crops(step) for step in range(STARTING_BATCHES)]))
+        return vae
 
     def restore(self, tensors: dict[str, Tensor] | None) -> None:
         if tensors is None:
@@ -178,6 +179,15 @@ class _Run:
         settings = self.settings
         batch = crops(step, settings.clips, settings.frames, settings.size, settings.seed)
         return batch.contiguous(memory_format=torch.channels_last)
+
+
+def _inner_and_rest(vae: TinyVAE) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """Parameters that learn: weights between features, and all others (biases, and layers at pictures and latents)."""
+    encoder, decoder = vae.taesd_encoder, vae.taesd_decoder
+    at_ends = [weight for layer in (encoder[0], encoder[-1], decoder[1], decoder[-1]) for weight in layer.parameters()]
+    learning = [weight for weight in vae.parameters() if weight.requires_grad]
+    inner = [weight for weight in learning if weight.ndim == 4 and all(weight is not other for other in at_ends)]
+    return inner, [weight for weight in learning if all(weight is not other for other in inner)]
 
 
 def write_curve(path: Path, curve: list[list[float]]) -> None:

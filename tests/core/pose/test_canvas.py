@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unianimate_core.demo_figure import skeleton, standing
+from benchmarks.stick_figure import skeleton, standing
 from unianimate_core.pose import frames_outside, onto_canvas
 
 SIDES = st.integers(10, 4000)

@@ -62,7 +62,7 @@ def test_limbs_move_clearly_within_a_clip(family):
     moved = []
     for seed in range(6):
         clip = draw_clip(seed, 16, 96, 64, world=world)
-        body = np.stack([pose.body for pose in clip.poses]) * (64, 96)
+        body = np.stack([pose.body[:14] for pose in clip.poses]) * (64, 96)  # the ears may be unseen
         size = np.ptp(body[0, :, 1])
         moved.append(np.ptp(body, axis=0).max() / size)
     assert np.median(moved) > 0.15

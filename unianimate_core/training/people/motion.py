@@ -16,6 +16,7 @@ FPS = 8
 SLOWEST, FASTEST = 0.5, 1.0  # rounds a second
 SMALLEST, LARGEST = 0.78, 1.15  # reach, 1 as the families are written
 REACHES = HEADINGS = 5
+SHORTEST_STROLL, LONGEST_STROLL = 0.05, 0.13  # heights to either side
 SWAYS = 3  # sines of which each joint's own unrest is the sum
 
 # Degrees by which each angle wanders on its own, beside the family's motion.
@@ -44,8 +45,8 @@ UNREST = {
 @dataclass(frozen=True)
 class Motion:
     """One motion. cell: family, tempo, reach, heading as indices; tempo: rounds a second; heading: degrees from the
-    viewer, to the person's left; leading: the side that begins; unrest: by angle (2, SWAYS, sides): rounds a second
-    and phases.
+    viewer, to the person's left; leading: the side that begins; stroll: heights to either side, rounds a second and
+    phase of wandering about the place; unrest: by angle (2, SWAYS, sides): rounds a second and phases.
     """
 
     cell: tuple[int, ...]
@@ -56,6 +57,7 @@ class Motion:
     phase: float
     leading: int
     seated: bool
+    stroll: tuple[float, float, float]
     unrest: dict[str, np.ndarray]
 
     def postures(self, seconds: np.ndarray) -> Posture:
@@ -65,6 +67,9 @@ class Motion:
         posture = FAMILIES[self.family](rest, beat)
         if self.seated:
             sit(posture)
+        else:
+            far, rate, phase = self.stroll
+            posture.sway = posture.sway + far * np.sin(2 * np.pi * (rate * seconds + phase))
         for name, (rate, phase) in self.unrest.items():
             wander = np.sin(2 * np.pi * (rate * seconds[:, None, None] + phase)).mean(1) * UNREST[name] * 1.4
             angle = getattr(posture, name)
@@ -110,6 +115,7 @@ def random_motion(random: np.random.Generator, split: Split, settings: WorldSett
         phase=random.random(),
         leading=int(random.integers(2)),
         seated=seated,
+        stroll=(random.uniform(SHORTEST_STROLL, LONGEST_STROLL), random.uniform(0.2, 0.4), random.random()),
         unrest={
             field.name: np.stack([random.uniform(0.1, 0.55, (SWAYS, 2)), random.random((SWAYS, 2))])
             for field in fields(Posture)

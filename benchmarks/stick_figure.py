@@ -1,14 +1,13 @@
-"""The demo's figure: joints that stand, walk and wave, and a plain character drawn around them."""
+"""A figure of joints alone that stands, walks and waves."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import cv2
 import numpy as np
 
-from .pose import Pose
-from .pose import keypoints as points
+from unianimate_core.pose import Pose
+from unianimate_core.pose import keypoints as points
 
 ASPECT = 2 / 3  # width / height of the canvas
 
@@ -72,32 +71,3 @@ def figure(angles: Mapping[int, float], sway: float = 0.0) -> np.ndarray:
 def skeleton(joints: np.ndarray) -> Pose:
     """A pose without hands and face."""
     return Pose(joints, hands=np.full((2, 21, 2), points.UNSEEN), face=np.full((68, 2), points.UNSEEN))
-
-
-def draw_character(joints: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A plain character with these joints before a wall and on a floor. uint8 height width 3, RGB."""
-    large = 768, 512  # for smooth edges
-    scale = large[0] // 192
-    picture = np.full((*large, 3), (206, 222, 214), np.uint8)
-    picture[int(0.82 * len(picture)) :] = (150, 128, 104)
-    pixels = (joints * large[::-1]).astype(int)
-    down = np.array([0, scale])
-
-    def stroke(colour, thickness, *chain):
-        cv2.polylines(picture, [pixels[list(chain)]], False, colour, scale * thickness, cv2.LINE_AA)
-
-    skin, shirt, trousers = (236, 188, 150), (200, 62, 70), (52, 66, 120)
-    for hip, knee, ankle, toe in ((8, 9, 10, 19), (11, 12, 13, 18)):
-        stroke(trousers, 12, hip, knee, ankle)
-        stroke((60, 44, 40), 8, ankle, toe)
-    cv2.fillConvexPoly(picture, pixels[[2, 5, 11, 8]], shirt, cv2.LINE_AA)
-    for shoulder, elbow, wrist in ((2, 3, 4), (5, 6, 7)):
-        stroke(shirt, 10, shoulder, elbow)
-        stroke(skin, 8, elbow, wrist)
-    stroke(shirt, 12, 2, 5)
-    stroke(skin, 8, 0, 1)
-    cv2.circle(picture, pixels[0].tolist(), 11 * scale, (84, 52, 34), -1, cv2.LINE_AA)
-    cv2.circle(picture, (pixels[0] + 2 * down).tolist(), 9 * scale, skin, -1, cv2.LINE_AA)
-    for eye in pixels[[14, 15]]:
-        cv2.circle(picture, (eye + 4 * down).tolist(), scale, (40, 30, 30), -1, cv2.LINE_AA)
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)

@@ -1,0 +1,60 @@
+"""The drawn world: a sheet of its people in docs/characters.png, and how fast they are drawn.
+
+python -m benchmarks.characters
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks import report
+from unianimate_core.training.characters import draw_clip
+
+SIZES = ((64, 128), (128, 128), (128, 192), (256, 384), (512, 768))  # width, height
+FRAMES, CLIPS, ROUNDS = 16, 8, 5
+PEOPLE, COLUMNS, MOMENTS = 24, 12, (0, 3, 6, 9, 12, 15)
+SHEET = Path(__file__).parents[1] / "docs" / "characters.png"
+
+
+def main() -> None:
+    cv2.setNumThreads(1)
+    sheet(192, 128)
+    rows = [[f"{width}x{height}", speed(width, height)] for width, height in SIZES]
+    body = (
+        f"Frames a second of one core, clips of {FRAMES} frames and a reference each, characters and backgrounds "
+        f"included: median of {ROUNDS} rounds of {CLIPS} clips (slowest to fastest), by processor time.\n\n"
+        + report.table(("width x height", "frames a second"), rows)
+        + "\n\n![24 people, and six moments of four of them](../../docs/characters.png)"
+    )
+    report.write(report.RESULTS / "characters.md", "The drawn world", torch.device("cpu"), body, weights="none")
+
+
+def speed(width: int, height: int) -> str:
+    rates = []
+    for _ in range(ROUNDS):
+        start = time.process_time()
+        for seed in range(CLIPS):
+            draw_clip(seed, FRAMES, height, width)
+        rates.append(CLIPS * (FRAMES + 1) / (time.process_time() - start))
+    return f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
+
+
+def sheet(height: int, width: int) -> None:
+    """References of many people; below, some moments of a few clips."""
+    people = [draw_clip(seed, 1, height, width, split="test").reference for seed in range(PEOPLE)]
+    rows = [np.concatenate(people[start : start + COLUMNS], axis=1) for start in range(0, PEOPLE, COLUMNS)]
+    clips = [draw_clip(seed, FRAMES, height, width, split="test") for seed in range(PEOPLE, PEOPLE + 4)]
+    moments = [np.concatenate([clip.frames[moment] for moment in MOMENTS], axis=1) for clip in clips]
+    rows += [np.concatenate(moments[start : start + 2], axis=1) for start in (0, 2)]
+    SHEET.parent.mkdir(exist_ok=True)
+    cv2.imwrite(str(SHEET), np.concatenate(rows)[..., ::-1])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""One picture to judge a network by: held-out characters in columns; reference, pose, result and truth in rows.
+
+    python -m benchmarks.contact_sheet --network models/mini/NAME.safetensors --vae models/mini/NAME.safetensors
+
+Of each clip the frame is shown whose pose is furthest from the reference's, whatever became of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from unianimate_core.atomic import replacing
+from unianimate_core.pose import Pose, draw_poses
+from unianimate_core.training.characters import DrawnClip, draw_clip
+
+from .animation import Sampling
+from .codec import load_codec
+from .paper_rows import UNIFIED, Bench, digest_of, load_compared
+from .paper_scores import Kept
+from .paper_tables import parse_world
+
+ROWS = ("reference", "pose", "result", "truth")
+GAP, LABEL_WIDTH = 4, 92
+
+
+@dataclass(frozen=True)
+class Column:
+    """One character in one frame; all uint8 h w 3."""
+
+    reference: np.ndarray
+    pose: np.ndarray
+    result: np.ndarray
+    truth: np.ndarray
+
+
+def column(clip: DrawnClip, result: np.ndarray) -> Column:
+    """result: the frames made of the clip, uint8 f h w 3."""
+    frame = furthest_frame(clip.reference_pose, clip.poses)
+    pose = draw_poses([clip.poses[frame]], *clip.reference.shape[:2])[0]
+    return Column(clip.reference, pose, result[frame], clip.frames[frame])
+
+
+def furthest_frame(reference: Pose, poses: Sequence[Pose]) -> int:
+    """The frame whose joints lie furthest from the reference's, on average of those that both show."""
+
+    def distance(pose: Pose) -> float:
+        both = reference.body_seen & pose.body_seen
+        return float(np.linalg.norm((pose.body - reference.body)[both], axis=1).mean()) if both.any() else 0.0
+
+    return int(np.argmax([distance(pose) for pose in poses]))
+
+
+def contact_sheet(columns: Sequence[Column]) -> np.ndarray:
+    """All columns side by side on white, the rows named at the left. uint8 h w 3."""
+    height = columns[0].reference.shape[0]
+    labels = np.full((len(ROWS) * (height + GAP) + GAP, LABEL_WIDTH, 3), 255, np.uint8)
+    for row, name in enumerate(ROWS):
+        place = (8, GAP + row * (height + GAP) + height // 2)
+        cv2.putText(labels, name, place, cv2.FONT_HERSHEY_SIMPLEX, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
+    stacks = [_stacked([getattr(own, name) for name in ROWS]) for own in columns]
+    return np.concatenate([labels, *stacks], axis=1)
+
+
+def _stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
+    framed = [np.pad(picture, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for picture in pictures]
+    return np.pad(np.concatenate(framed), ((GAP, 0), (0, 0), (0, 0)), constant_values=255)
+
+
+def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
+    """As PNG. picture: uint8 h w 3, RGB."""
+    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
+    with replacing(path) as unfinished:
+        Path(unfinished).write_bytes(encoded.tobytes())
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", type=Path, required=True)
+    parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
+    parser.add_argument("--world", type=parse_world, default="{}", help="JSON of the WorldSettings of training")
+    parser.add_argument("--no-noise-prior", action="store_true", help="start from pure noise")
+    parser.add_argument("--characters", type=int, default=12)
+    parser.add_argument("--frames", type=int, default=16)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--height", type=int, default=192)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--guidance", type=float, default=2.5)
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="as of benchmarks.paper_tables")
+    parser.add_argument("--output", type=Path, default=Path("docs/mini.png"))
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    sampling = Sampling(options.steps, options.guidance, not options.no_noise_prior)
+    network = load_compared(options.network, load_codec(options.vae, options.device), sampling, options.device)
+    bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed)
+    drawn = {"height": options.height, "width": options.width, "split": "test", "world": options.world}
+    clips = [draw_clip(index, options.frames, **drawn) for index in range(options.characters)]
+    results = bench.animated(UNIFIED, network, clips)
+    write_picture(options.output, contact_sheet([column(*pair) for pair in zip(clips, results, strict=True)]))
+    print(f"wrote {options.output}")
+
+
+if __name__ == "__main__":
+    main()

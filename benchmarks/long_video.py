@@ -1,0 +1,236 @@
+"""Long video: is memory flat, is time linear, and what do chaining and windows cost beside sampling?
+
+Each length runs in a process of its own: segments are sampled, decoded, kept on disk and written to a video.
+
+    python -m benchmarks.long_video                                       lengths of 64 to 1,800 frames, tiny, on a CPU
+    python -m benchmarks.long_video --released --lengths 64 128           the released size, on a GPU
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from unianimate_core import linear_vae
+from unianimate_core.config import ModelConfig
+from unianimate_core.diffusion import ddim_sample, ddim_timesteps, guided, starting_latents
+from unianimate_core.long_video import Handover, chain_segments, split_segments
+from unianimate_core.model import UNet
+from unianimate_core.segment_store import open_run, segment_keys
+from unianimate_core.video import video_writer
+from unianimate_core.windows import window_ranges
+
+from .denoise import count_flops
+from .report import DTYPES, RELEASED, RESULTS, random_unet, synchronise, table, write
+
+# Small enough for a minute of video on a CPU: what is measured is all that surrounds the network.
+SMALL = ModelConfig(
+    dim=32,
+    multipliers=(1, 2),
+    residual_blocks=1,
+    attention_levels=(True, False),
+    head_dim=16,
+    stem_width=32,
+    context_dim=32,
+    image_tokens=1,
+)
+LENGTHS = (64, 256, 1024, 1800)
+SEGMENT, WINDOW, OVERLAP = 32, 32, 8
+
+
+class Clock:
+    """Seconds spent in each part of a run: of the processor on a CPU, where others may share it, else of the wall."""
+
+    def __init__(self, device: torch.device):
+        self.device = device
+        self.spent: dict[str, float] = {}
+
+    def now(self) -> float:
+        synchronise(self.device)
+        return time.process_time() if self.device.type == "cpu" else time.perf_counter()
+
+    def timed(self, part: str, work):
+        start = self.now()
+        result = work()
+        self.spent[part] = self.spent.get(part, 0.0) + self.now() - start
+        return result
+
+
+def chain(unet: UNet, total: int, width: int, height: int, steps: int, device: torch.device) -> dict:
+    """Make a video of `total` frames; what it took."""
+    config, clock = unet.config, Clock(device)
+    generator = torch.Generator().manual_seed(0)
+    text = torch.zeros(1, 77, config.context_dim, device=device, dtype=unet.dtype)
+    reference = torch.randn(1, 4, 1, height // 8, width // 8, generator=generator)
+    pose = torch.rand(1, 3, SEGMENT, height, width, generator=generator).to(device)
+
+    def sample(frames: range, handover: Handover | None, seed: int) -> Tensor:
+        shape = (1, 4, len(frames), height // 8, width // 8)
+        start = starting_latents(shape, torch.Generator().manual_seed(seed), reference, prior=939, long_video=True)
+        conditions = {"pose": pose[:, :, : len(frames)], "reference_latent": reference.to(device)}
+        if handover is not None:
+            conditions["first_frame"] = handover.picture.to(device)
+        denoiser = guided(unet, conditions, text, 2.5)
+        return clock.timed("sampling", lambda: ddim_sample(denoiser, start.to(device, unet.dtype), steps).float().cpu())
+
+    def decode(latents: Tensor) -> Tensor:
+        return clock.timed("decoding", lambda: enlarged(linear_vae.decode(latents)))
+
+    segments = split_segments(total, SEGMENT)
+    began = clock.now()
+    with tempfile.TemporaryDirectory() as folder:
+        run = open_run(folder, "benchmark")
+        with run as store, video_writer(Path(folder) / "video.mp4", 30) as video:
+            keys, latents = segment_keys("benchmark", segments), []
+            for segment in chain_segments(segments, sample, decode, seed=0):
+                tensors = {"latents": segment.latents, "picture": segment.handover.picture}
+                clock.timed("keeping", lambda s=segment, t=tensors: store.save(s.index, keys[s.index], t))
+                clock.timed("encoding", lambda s=segment: encode(video, s.pictures))
+                latents.append(segment.latents)
+                del segment, tensors
+    return clock.spent | {"total": clock.now() - began, "latents": sum(x.nbytes for x in latents)}
+
+
+def enlarged(pictures: Tensor) -> Tensor:
+    """b 3 f h w to eight times the size, one frame at a time."""
+    frames = rearrange(pictures, "b c f h w -> (b f) c h w")
+    return rearrange(F.interpolate(frames, scale_factor=8), "(b f) c h w -> b c f h w", b=len(pictures))
+
+
+def encode(video, pictures: Tensor) -> None:
+    for picture in rearrange(pictures, "1 c f h w -> f h w c"):
+        video.write((255 * picture).round().byte().numpy())
+
+
+def measure(arguments: argparse.Namespace) -> dict:
+    """In this process: one length, with the peak of memory beyond what stands before the first segment."""
+    device, dtype = torch.device(arguments.device), DTYPES[arguments.dtype]
+    unet = random_unet(RELEASED if arguments.released else SMALL, device, dtype)
+    size = (arguments.width, arguments.height, arguments.steps, device)
+    chain(unet, SEGMENT + 1, *size)  # warm-up: whatever is allocated once
+    result = chain(unet, arguments.one, *size)
+    if device.type == "cuda":
+        return result | {"peak": torch.cuda.max_memory_allocated(device)}
+    return result | {"peak": peak_resident()}
+
+
+def peak_resident() -> int:
+    """The process's largest resident memory so far, in bytes. Linux and macOS."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def in_own_process(arguments: argparse.Namespace, length: int) -> dict:
+    command = [sys.executable, "-m", "benchmarks.long_video", *sys.argv[1:], "--one", str(length)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def frames_computed(total: int) -> dict[str, int]:
+    """How many frames each way samples for a video of `total`."""
+    return {
+        "chain": sum(map(len, split_segments(total, SEGMENT))),
+        "windows, even": sum(map(len, window_ranges(total, WINDOW, OVERLAP, "even"))),
+        "windows, upstream": sum(map(len, window_ranges(total, WINDOW, OVERLAP, "upstream"))),
+    }
+
+
+def counted_overhead(width: int, height: int, steps: int) -> tuple[float, float, float]:
+    """FLOP of sampling a segment at the released size, and what chaining adds to it, as shares.
+
+    The shares: of the frame that is sampled twice, and of the first frame's features. The picture handed over is one
+    that the video needs anyway: it is decoded once.
+    """
+    passes = 2 * len(ddim_timesteps(steps))
+    embedding, one_pass = count_flops(RELEASED, SEGMENT, width, height)
+    _, one_less = count_flops(RELEASED, SEGMENT - 1, width, height)
+    unet = UNet(RELEASED, device="meta", split_bytes=None).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        unet.conditions.first_frame(torch.empty(1, 3, 1, height, width, device="meta"))
+    sampling = passes * one_pass + embedding
+    return sampling, passes * (one_pass - one_less) / sampling, counter.get_total_flops() / sampling
+
+
+def parse() -> argparse.Namespace:
+    gpu = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lengths", type=int, nargs="+", default=list(LENGTHS), help="frames of each video")
+    parser.add_argument("--width", type=int, default=64, help="pixels, a multiple of 64")
+    parser.add_argument("--height", type=int, default=64, help="pixels, a multiple of 64")
+    parser.add_argument("--steps", type=int, default=2, help="denoising steps")
+    parser.add_argument("--released", action="store_true", help="the released size instead of a tiny network")
+    parser.add_argument("--dtype", choices=DTYPES, default="fp16" if gpu else "fp32")
+    parser.add_argument("--device", default="cuda" if gpu else "cpu")
+    parser.add_argument("--output", type=Path, help="of the report; in benchmarks/results unless given")
+    parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse()
+    if arguments.one is not None:
+        print(json.dumps(measure(arguments)))
+        return
+    device = torch.device(arguments.device)
+    results = {length: in_own_process(arguments, length) for length in arguments.lengths}
+    rows = []
+    first = results[arguments.lengths[0]]
+    for length, result in results.items():
+        outside = result["peak"] - result["latents"]
+        beside = result["total"] - result["sampling"]
+        rows.append(
+            [
+                f"{length:,}",
+                f"{result['peak'] / 1e6:.0f}",
+                f"{result['latents'] / 1e6:.1f}",
+                f"{outside / (first['peak'] - first['latents']):.3f}",
+                f"{1000 * result['total'] / length:.1f}",
+                f"{beside / result['sampling']:.0%}",
+            ]
+        )
+    per_frame = [result["total"] / length for length, result in results.items()]
+    header = ["frames", "peak MB", "of that latents", "the rest, of the first", "ms a frame", "beside sampling"]
+    computed = [
+        [f"{length:,}", *(f"{count:,} ({count / length:.3f})" for count in frames_computed(length).values())]
+        for length in arguments.lengths
+    ]
+    sampling, shared, embedding = counted_overhead(512, 768, 30)
+    network = "The released network" if arguments.released else "A tiny network"
+    body = f"""
+{network}, segments of {SEGMENT} frames of {arguments.width}x{arguments.height} pixels, {arguments.steps} steps, \
+{arguments.dtype}. Each length in a process of its own, decoded by the linear stand-in for a VAE, every segment kept \
+on disk and encoded as H.264.
+
+{table(header, rows)}
+
+Time a frame ({"of the processor" if device.type == "cpu" else "of the wall"}) differs by at most \
+{max(per_frame) / min(per_frame) - 1:.0%} between lengths (median {1000 * statistics.median(per_frame):.1f} ms).
+
+Frames that are sampled for a video, and their ratio to its length (segments of {SEGMENT}; windows of {WINDOW} sharing \
+{OVERLAP}):
+
+{table(["frames", *frames_computed(64)], computed)}
+
+A segment of {SEGMENT} frames of 512x768 at the released size, counted with 30 steps: {sampling / 1e12:,.0f} TFLOP \
+of sampling. Chaining adds {shared:.1%} for the frame it shares with the one before, and {100 * embedding:.1g}% for \
+the features of its first frame; no picture is decoded twice.
+"""
+    name = f"long_video_{'released_' if arguments.released else ''}{device.type}.md"
+    write(arguments.output or RESULTS / name, "Long video", device, body)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,129 @@
+"""The videos behind the rows of the paper's tables: which network makes them, from which conditions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from unianimate_core.long_video import new_frames, split_segments, window_ranges
+from unianimate_core.training.characters import DrawnClip
+
+from .animation import Animator, Codec, Given, Sampling
+from .paper_scores import Kept, Row, Scorer, continuity_row
+from .separate_reference import load_network
+
+UNIFIED, MAMBA = "UniAnimate", "temporal Mamba"
+WITHOUT_POSE, SEPARATE = "UniAnimate w/o reference pose", "UniAnimate w/o unified VDM"
+COPY, WRONG, RECONSTRUCTED = "the reference, copied", "another clip's poses", "the truth through the VAE"
+CHAIN, WINDOWS = "first-frame chain", "overlapping windows"
+OVERLAP_SHARE = 4  # windows overlap by a quarter, as the authors' 8 of 32
+Make = Callable[[Animator, DrawnClip, int], np.ndarray]
+AS_THE_PAPER = Given()
+
+
+@dataclass(frozen=True)
+class Network:
+    """A checkpoint that is compared. digest: of its file."""
+
+    animator: Animator
+    digest: str
+    parameters: int
+
+
+def load_compared(path: Path, codec: Codec, sampling: Sampling, device: torch.device | str) -> Network:
+    unet = load_network(path, device)
+    parameters = sum(parameter.numel() for parameter in unet.parameters())
+    return Network(Animator(unet, codec, sampling, device), digest_of(path), parameters)
+
+
+def digest_of(path: Path | None) -> str:
+    """SHA-256 of a file; nothing for none."""
+    return "" if path is None else hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Makes videos, or finds them kept. made_of: what all depend on beside network, clip and noise."""
+
+    kept: Kept
+    made_of: tuple[object, ...]
+    seed: int
+
+    def videos(self, name: str, network: Network, clips: Sequence[DrawnClip], make: Make, *made_of: object):
+        """One video a clip. made_of: whatever else it depends on. The noise of a clip is the same in every row."""
+        videos = []
+        for index, clip in enumerate(tqdm(clips, desc=name, unit=" clips")):
+            seed = self.seed + index
+            key = (network.digest, vars(clip), seed, *self.made_of, *made_of)
+            videos.append(self.kept.video(key, lambda clip=clip, seed=seed: make(network.animator, clip, seed)))
+        return videos
+
+    def animated(self, name: str, network: Network, clips: Sequence[DrawnClip], given: Given = AS_THE_PAPER):
+        return self.videos(name, network, clips, lambda a, clip, seed: a.clip(clip, given, seed), "clip", given)
+
+
+def baselines(bench: Bench, network: Network, clips: Sequence[DrawnClip], scorer: Scorer) -> dict[str, Row]:
+    """The model, doing nothing, the wrong motion, and what the VAE alone loses."""
+    mistaken = [replace(clip, poses=other.poses) for clip, other in zip(clips, [*clips[1:], clips[0]], strict=True)]
+    videos = {
+        UNIFIED: bench.animated(UNIFIED, network, clips),
+        COPY: [np.repeat(clip.reference[None], len(clip.frames), axis=0) for clip in clips],
+        WRONG: bench.animated(WRONG, network, mistaken),
+        RECONSTRUCTED: [network.animator.reconstructed(clip) for clip in clips],
+    }
+    return {name: scorer.row(name, own) for name, own in videos.items()}
+
+
+def compared(
+    bench: Bench, networks: dict[str, Network | None], clips: Sequence[DrawnClip], scorer: Scorer
+) -> list[Row]:
+    """A row for each network that there is."""
+    return [
+        scorer.row(name, bench.animated(name, network, clips, Given(reference_pose=name != WITHOUT_POSE)))
+        for name, network in networks.items()
+        if network is not None
+    ]
+
+
+def with_and_without_first_frame(
+    bench: Bench, network: Network, clips: Sequence[DrawnClip], scorer: Scorer
+) -> list[Row]:
+    """The true first frame as a condition, or not. The scorer leaves that frame out."""
+    return [
+        scorer.row(name, bench.animated(name, network, clips, Given(first_frame=given)))
+        for name, given in (("without first frame", False), ("with first frame", True))
+    ]
+
+
+def long_videos(
+    bench: Bench, network: Network, clips: Sequence[DrawnClip], length: int, scorer: Scorer
+) -> tuple[list[Row], list[Row]]:
+    """Chained segments against overlapping windows: (seams and drift, the ordinary scores)."""
+    total, overlap = len(clips[0].frames), length // OVERLAP_SHARE
+    segments = split_segments(total, length)
+    windows = window_ranges(total, length, overlap)
+    meetings = sorted({0, total, *(each.start for each in windows), *(each.stop for each in windows)})
+    chain_parts, window_parts = new_frames(segments), [range(a, b) for a, b in pairwise(meetings)]
+
+    chain = bench.videos("chain", network, clips, lambda a, c, seed: a.chained(c, segments, seed), "chain", length)
+    windowed = bench.videos(
+        "windows", network, clips, lambda a, c, seed: a.windowed(c, length, overlap, seed), "windows", length, overlap
+    )
+    truths, references = [clip.frames for clip in clips], [clip.reference for clip in clips]
+    continuity = [
+        continuity_row(name, videos, references, meeting, chain_parts)
+        for name, videos, meeting in (
+            (CHAIN, chain, chain_parts),
+            (WINDOWS, windowed, window_parts),
+            ("the truth, where segments meet", truths, chain_parts),
+            ("the truth, where windows meet", truths, window_parts),
+        )
+    ]
+    return continuity, [scorer.row(CHAIN, chain), scorer.row(WINDOWS, windowed)]

@@ -1,0 +1,125 @@
+"""The ablation "without unified VDM" of table 4: a network of its own for the reference picture, as in ControlNet.
+
+The unified network takes the reference as one more frame of the clip. Here the clip goes alone through the network, and
+a second encoder, with weights of its own, sees the reference alone; what it finds is added to the features that the
+way up takes again. Its last layers begin at zero, so that training starts without it (Zhang et al. 2023, ControlNet).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from einops import rearrange, repeat
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from unianimate_core.atomic import replacing
+from unianimate_core.checkpoint import CheckpointError, files, load_unet
+from unianimate_core.config import ModelConfig
+from unianimate_core.model import UNet
+from unianimate_core.model.backend import Backend
+from unianimate_core.model.conditions import Conditions
+from unianimate_core.model.sizes import check_clip
+from unianimate_core.model.unet import DownLevel, Middle, Stem, prepend_reference, timestep_embedding
+
+METADATA_KEY = "separate_reference"
+
+
+class ReferenceNetwork(nn.Module):
+    """The way down and the middle of the network, for one frame, and a layer for each of its features."""
+
+    def __init__(self, config: ModelConfig, backend: Backend):
+        super().__init__()
+        self.stem = Stem(config, backend)
+        self.down = nn.ModuleList()
+        width, skip_widths = config.dim, [config.dim]
+        for index, (level_width, attends) in enumerate(zip(config.widths, config.attention_levels, strict=True)):
+            last = index == len(config.widths) - 1
+            self.down.append(DownLevel(width, level_width, attends, last, config, backend))
+            width = level_width
+            skip_widths += [width] * (config.residual_blocks + (not last))
+        self.middle = Middle(width, config, backend)
+        self.outs = nn.ModuleList(backend.conv(n, n, kernel=1, padding=0) for n in (*skip_widths, width))
+        for out in self.outs:
+            for parameter in out.parameters():
+                nn.init.zeros_(parameter)
+
+    def forward(self, reference: Tensor, time: Tensor, context: Tensor) -> list[Tensor]:
+        """What is added to each skip feature, in the order of the way down, and the middle. reference: b 12 1 h w."""
+        hidden = self.stem(_as_pictures(reference), 1)
+        features = [hidden]
+        for level in self.down:
+            hidden, skips = level(hidden, time, context, 1)
+            features += skips
+        features.append(self.middle(hidden, time, context, 1))
+        return [out(feature) for out, feature in zip(self.outs, features, strict=True)]
+
+
+class SeparateReferenceUNet(UNet):
+    """Called, embedded and sampled as UNet is, and trained by the same loss."""
+
+    def __init__(self, config: ModelConfig, **options: Any):
+        super().__init__(config, **options)
+        self.reference_network = ReferenceNetwork(config, self.conditions.pose.backend)
+
+    def denoise(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """v for the noisy latents x. x: b 4 f h w; t: b."""
+        check_clip(self.config, x, conditions)
+        batch, frames = len(x), x.shape[2]
+        dtype = conditions.context.dtype
+        t = t.expand(batch)
+        time = timestep_embedding(t, self.config.dim).to(dtype)
+        time = F.silu(self.time2(F.silu(self.time1(time))))
+        context = conditions.context.expand(batch, -1, -1)
+        hidden = self.stem(_as_pictures(prepend_reference(x.to(dtype), t, conditions)[:, :, 1:]), frames)
+
+        skips = [hidden]
+        for level in self.down:
+            hidden, level_skips = level(hidden, time, context, frames)
+            skips += level_skips
+        hidden = self.middle(hidden, time, context, frames)
+        if conditions.reference is not None:
+            reference = conditions.reference.expand(batch, -1, -1, -1, -1)
+            added = [_on_each_frame(a, frames) for a in self.reference_network(reference, time, context)]
+            skips = [skip + a for skip, a in zip(skips, added[:-1], strict=True)]
+            hidden = hidden + added[-1]
+        for level in self.up:
+            hidden = level(hidden, skips, time, context, frames)
+        return rearrange(self.head(hidden), "(b f) c h w -> b c f h w", f=frames).to(x.dtype)
+
+
+def _as_pictures(clip: Tensor) -> Tensor:
+    pictures = rearrange(clip, "b c f h w -> (b f) c h w")
+    return pictures.contiguous(memory_format=torch.channels_last)
+
+
+def _on_each_frame(features: Tensor, frames: int) -> Tensor:
+    return repeat(features, "b c h w -> (b f) c h w", f=frames)
+
+
+def save(unet: SeparateReferenceUNet, destination: str | os.PathLike) -> None:
+    """As safetensors, by the names of the modules, with the configuration in the metadata."""
+    with replacing(destination) as path:
+        save_file(unet.state_dict(), path, metadata={METADATA_KEY: json.dumps(asdict(unet.config)), "format": "pt"})
+
+
+def load_network(path: Path, device: torch.device | str = "cpu") -> UNet:
+    """A network of any kind that is compared, in fp32. Raises CheckpointError as load_unet does."""
+    tensors, metadata = files.read(path)
+    if METADATA_KEY not in metadata:
+        return load_unet(path, device=device, dtype=torch.float32)
+    entries = json.loads(metadata[METADATA_KEY]).items()
+    fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entries}
+    config = ModelConfig(**fields)
+    unet = SeparateReferenceUNet(config)
+    try:
+        unet.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path.name} does not fit its own configuration: write it again") from error
+    return unet.to(device).requires_grad_(False).eval()

@@ -1,0 +1,97 @@
+"""How well the tiny VAE gives back drawn people that it never saw, and how fast: python -m benchmarks.tiny_vae."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+
+from benchmarks import report
+from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae
+from unianimate_core.training.vae_quality import Reconstruction, reconstruct
+
+SIZES = ((64, 128), (128, 128), (128, 192))  # width, height
+SHEET_PEOPLE, SHEET_SIZE = 12, (128, 192)
+WRONG_LATENT = 0.1
+TIMED_FRAMES, ROUNDS = 16, 5
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--vae", type=Path, default=Path("models/mini/vae.safetensors"))
+    parser.add_argument("--people", type=int, default=100, help="held-out characters, one picture each")
+    parser.add_argument("--curve", type=Path, help="curve.csv of its training, to keep and draw")
+    options = parser.parse_args()
+    vae = load_tiny_vae(options.vae)
+    rows = [row(vae, width, height, options.people) for width, height in SIZES]
+    header = ("width x height", "PSNR, dB", f"with latents wrong by {WRONG_LATENT}", "latents' deviation", "ms a frame")
+    body = (
+        f"{options.people} held-out people (split test), one picture each: mean PSNR (lowest to highest), the mean "
+        "with noise on the latents, the deviation of the four latents in the network's units, and the time taken.\n\n"
+        + report.table(header, rows)
+    )
+    sheet(report.RESULTS / "tiny_vae.png", reconstruct(vae, *reversed(SHEET_SIZE), SHEET_PEOPLE))
+    body += "\n\nPictures above, reconstructions below:\n\n![people and their reconstructions](tiny_vae.png)"
+    if options.curve is not None:
+        shutil.copy(options.curve, report.RESULTS / "tiny_vae_curve.csv")
+        draw_curve(options.curve, report.RESULTS / "tiny_vae_curve.png")
+        body += "\n\nPSNR of its training crops over steps:\n\n![training curve](tiny_vae_curve.png)"
+    weights = f"{options.vae}, as shipped"
+    report.write(report.RESULTS / "tiny_vae.md", "The tiny VAE", torch.device("cpu"), body, weights=weights)
+
+
+def row(vae: TinyVAE, width: int, height: int, people: int) -> list[str]:
+    clean = reconstruct(vae, height, width, people)
+    wrong = reconstruct(vae, height, width, people, latent_noise=WRONG_LATENT)
+    deviation = ", ".join(f"{value:.2f}" for value in clean.latents.std((0, 2, 3)))
+    return [
+        f"{width}x{height}",
+        f"{clean.psnr.mean():.2f} ({clean.psnr.min():.2f} to {clean.psnr.max():.2f})",
+        f"{wrong.psnr.mean():.2f}",
+        deviation,
+        milliseconds(vae, width, height),
+    ]
+
+
+@torch.no_grad()
+def milliseconds(vae: TinyVAE, width: int, height: int) -> str:
+    clip = torch.rand(1, 3, TIMED_FRAMES, height, width)
+    latent = vae.encode(clip)
+    vae.decode(latent)
+    cpu = torch.device("cpu")
+    work = {"encode": lambda: vae.encode(clip), "decode": lambda: vae.decode(latent)}
+    times = report.interleaved(work, ROUNDS, cpu)
+    return ", ".join(f"{name} {1000 * min(taken) / TIMED_FRAMES:.1f}" for name, taken in times.items())
+
+
+def sheet(path: Path, people: Reconstruction) -> None:
+    """Pictures in one row, what became of them in the next."""
+    rows = [
+        np.concatenate(list(pictures.movedim(1, -1).numpy()), axis=1) for pictures in (people.pictures, people.decoded)
+    ]
+    cv2.imwrite(str(path), (255 * np.concatenate(rows)).round().astype(np.uint8)[..., ::-1])
+
+
+def draw_curve(source: Path, path: Path, height: int = 240, width: int = 640, smooth: int = 25) -> None:
+    with source.open() as file:
+        values = np.array([float(line["psnr"]) for line in csv.DictReader(file)])
+    values = np.convolve(values, np.ones(smooth) / smooth, mode="valid")
+    low, high = np.floor(values.min()), np.ceil(values.max())
+    picture = np.full((height, width, 3), 255, np.uint8)
+    for level in range(int(low), int(high) + 1, 2):
+        y = round((height - 20) * (high - level) / (high - low)) + 10
+        cv2.line(picture, (40, y), (width - 10, y), (220, 220, 220), 1)
+        cv2.putText(picture, f"{level} dB", (2, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.32, (80, 80, 80), 1, cv2.LINE_AA)
+    x = np.linspace(40, width - 10, len(values))
+    y = (height - 20) * (high - values) / (high - low) + 10
+    cv2.polylines(picture, [np.stack([x, y], axis=-1).round().astype(np.int32)], False, (160, 90, 30), 1, cv2.LINE_AA)
+    cv2.imwrite(str(path), picture)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,24 @@
+"""The downloads that the user is told of are those that the code looks for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from unianimate_core.evaluation.weights import BACKBONES, I3D, default_folder
+
+README = (Path(__file__).parents[3] / "README.md").read_text()
+
+
+@pytest.mark.parametrize("file", [*BACKBONES.values(), I3D], ids=lambda file: file.name)
+def test_the_readme_names_every_file_with_size_and_source(file):
+    assert f"| `{file.name}` | {file.metric}" in README
+    assert f" {file.size / 1e6:.0f} MB | " in README
+    assert any(source in README for source in file.source.split(" or "))
+
+
+def test_the_default_folder_is_pytorchs_own(monkeypatch, tmp_path):
+    """Where VGG16 may be already."""
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    assert default_folder() == tmp_path / "hub" / "checkpoints"

@@ -1,0 +1,282 @@
+"""The harness of the paper's tables, with tiny networks of random weights: that it runs and compares what it says.
+
+Nothing here says a word about quality.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from benchmarks import contact_sheet, paper_tables
+from benchmarks.animation import Animator, Given, Sampling
+from benchmarks.codec import load_codec
+from benchmarks.contact_sheet import Column, furthest_frame
+from benchmarks.paper_rows import Bench, Network, baselines
+from benchmarks.paper_scores import Kept, Scorer, above
+from benchmarks.report import random_unet
+from benchmarks.separate_reference import SeparateReferenceUNet, load_network, save
+from unianimate_core.checkpoint import CheckpointError, to_checkpoint
+from unianimate_core.checkpoint.loading import metadata_of
+from unianimate_core.config import ModelConfig
+from unianimate_core.demo import one_thread
+from unianimate_core.diffusion import guided
+from unianimate_core.long_video import split_segments
+from unianimate_core.tiny_vae import TinyVAE, save_tiny_vae
+from unianimate_core.training.characters import WorldSettings, draw_clip
+
+TINY = ModelConfig(
+    dim=32,
+    multipliers=(1, 2),
+    residual_blocks=1,
+    attention_levels=(True, False),
+    head_dim=16,
+    stem_width=32,
+    context_dim=32,
+    image_tokens=4,
+)
+SIZE = {"height": 64, "width": 64}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def single_thread():
+    """Networks so small gain nothing from more."""
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def unet():
+    return random_unet(TINY, torch.device("cpu"), torch.float32)
+
+
+@pytest.fixture(scope="module")
+def separate():
+    torch.manual_seed(0)
+    return SeparateReferenceUNet(TINY).requires_grad_(False).eval()
+
+
+@pytest.fixture(scope="module")
+def checkpoints(unet, separate, tmp_path_factory):
+    """Of each kind that the tables take."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    tensors = to_checkpoint(unet.state_dict(), TINY)
+    save_file(tensors, folder / "unified.safetensors", metadata=metadata_of(TINY))
+    other = {name: tensor * 0.9 for name, tensor in tensors.items()}
+    save_file(other, folder / "other.safetensors", metadata=metadata_of(TINY))
+    save(separate, folder / "separate.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return [draw_clip(seed, 5, **SIZE, split="test") for seed in range(3)]
+
+
+def animator(unet, **sampling) -> Animator:
+    return Animator(unet, load_codec(None, "cpu"), Sampling(**{"steps": 2, "guidance": 2.0} | sampling))
+
+
+def test_the_report_holds_every_table_and_says_what_was_not_measured(checkpoints, tmp_path, capsys):
+    """From checkpoints to the written report, and again from the kept videos to the same one."""
+    command = f"""
+        --transformer {checkpoints}/unified.safetensors --without-reference-pose {checkpoints}/other.safetensors
+        --separate-reference {checkpoints}/separate.safetensors --clips 2 --frames 4 --width 64 --height 64
+        --long-clips 2 --segments 3 --steps 2 --device cpu --weights {tmp_path} --keep {tmp_path}/kept
+        --output {tmp_path}/report.md
+    """.split()
+    paper_tables.main(command)
+    report = (tmp_path / "report.md").read_text()
+    titles = re.findall(r"^## (.*)$", report, re.MULTILINE)
+    assert titles == [
+        "Bars",
+        "Baselines",
+        "Table 4: ablations",
+        "Table 5: temporal modelling",
+        "First-frame conditioning",
+        "Section 5: long video",
+    ]
+    assert "Not measured, for want of a checkpoint: temporal Mamba." in report
+    assert "files that were not at hand: vgg16-397923af.pth, i3d_torchscript.pt" in report
+    for row in ("the reference, copied", "another clip's poses", "UniAnimate w/o unified VDM", "overlapping windows"):
+        assert re.search(rf"^\| {row} \| \S+ \[.*\]", report, re.MULTILINE), f"no interval for {row}"
+
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()}
+    paper_tables.main(command)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()} == kept
+    assert (tmp_path / "report.md").read_text() == report
+
+
+def test_the_baselines_are_what_they_are_called(unet, clips, tmp_path):
+    """A comparison with a mistaken baseline would flatter the model."""
+    network = Network(animator(unet), "digest", 0)
+    scorer = Scorer([clip.frames for clip in clips], tmp_path, "cpu")
+    rows = baselines(Bench(Kept(tmp_path), (), seed=3), network, clips, scorer)
+    differences = [np.abs(clip.frames / 255.0 - clip.reference / 255.0).mean() for clip in clips]
+    np.testing.assert_allclose(rows["the reference, copied"].scores["l1"], differences, rtol=1e-5)
+    mistaken = replace(clips[1], poses=clips[2].poses)
+    expected = scorer.row("", [network.animator.clip(clip, Given(), 4) for clip in (mistaken,)] * 3)
+    assert rows["another clip's poses"].scores["psnr_star"][1] == expected.scores["psnr_star"][1]
+    assert (rows["the truth through the VAE"].scores["psnr_star"] > 15).all()
+
+
+def test_the_world_of_training_can_be_told():
+    """A network of fewer motions is measured by those."""
+    options = paper_tables.parse(["--transformer", "a", "--world", '{"motions": ["wave"], "small_share": 0}'])
+    assert list(options.world.motions) == ["wave"]
+    assert options.world.small_share == 0
+    assert paper_tables.parse(["--transformer", "a"]).world == WorldSettings()
+
+
+def test_videos_are_kept_by_all_that_they_were_made_of(tmp_path):
+    made = []
+
+    def make():
+        made.append(1)
+        return np.full((2, 8, 8, 3), len(made), np.uint8)
+
+    kept = Kept(tmp_path)
+    first = kept.video(("digest", Sampling(), 7), make)
+    assert np.array_equal(kept.video(("digest", Sampling(), 7), make), first)
+    for other in (("other", Sampling(), 7), ("digest", Sampling(steps=31), 7), ("digest", Sampling(), 8)):
+        assert not np.array_equal(kept.video(other, make), first)
+    assert len(made) == 4
+
+
+def test_each_condition_reaches_the_network(unet, clips):
+    """Rows of a table differ by what they say they differ by."""
+    clip, own = clips[0], animator(unet)
+    usual = own.clip(clip, Given(), 0)
+    assert usual.shape == clip.frames.shape
+    assert np.array_equal(usual, own.clip(clip, Given(), 0))
+    changed = {
+        "reference pose": own.clip(clip, Given(reference_pose=False), 0),
+        "first frame": own.clip(clip, Given(first_frame=True), 0),
+        "poses": own.clip(replace(clip, poses=clips[1].poses), Given(), 0),
+        "reference": own.clip(replace(clip, reference=clips[1].reference), Given(), 0),
+        "noise": own.clip(clip, Given(), 1),
+        "noise prior": animator(unet, noise_prior=False).clip(clip, Given(), 0),
+        "guidance": animator(unet, guidance=1.0).clip(clip, Given(), 0),
+    }
+    for name, frames in changed.items():
+        assert not np.array_equal(frames, usual), name
+
+
+def test_a_vae_of_the_drawn_world_is_taken(unet, clips, tmp_path):
+    """It decodes to pictures of full size, which are what is scored."""
+    save_tiny_vae(TinyVAE().state_dict(), tmp_path / "vae.safetensors", {})
+    own = Animator(unet, load_codec(tmp_path / "vae.safetensors", "cpu"), Sampling(2))
+    assert own.clip(clips[0], Given(), 0).shape == own.reconstructed(clips[0]).shape == clips[0].frames.shape
+
+
+def test_long_videos_have_each_frame_once(unet):
+    clip = draw_clip(0, 10, **SIZE, split="test")
+    own = animator(unet)
+    chained = own.chained(clip, split_segments(10, 4), seed=0)
+    windowed = own.windowed(clip, 4, 1, seed=0)
+    assert chained.shape == windowed.shape == clip.frames.shape
+    assert not np.array_equal(chained, windowed)
+
+
+def test_rows_are_compared_on_the_same_clips(clips, tmp_path):
+    """The spread between clips is larger than that between networks, and must not hide it."""
+    scorer = Scorer([clip.frames for clip in clips], tmp_path, "cpu")
+    noise = np.random.default_rng(0).integers(-9, 10, size=clips[0].frames.shape)
+    videos = [np.clip(clip.frames + (index + 1) * noise, 0, 255).astype(np.uint8) for index, clip in enumerate(clips)]
+    better = [
+        np.clip(clip.frames + (index + 1) * noise // 2, 0, 255).astype(np.uint8) for index, clip in enumerate(clips)
+    ]
+    gain = above(scorer.row("better", better), scorer.row("worse", videos))
+    assert 4 < gain.low <= gain.value <= gain.high < 7
+
+
+def test_frames_that_were_given_do_not_count(clips, tmp_path):
+    perfect_but_first = [clip.frames.copy() for clip in clips]
+    for video in perfect_but_first:
+        video[0] = 0
+    scorer = Scorer([clip.frames for clip in clips], tmp_path, "cpu", skip=1)
+    assert scorer.row("", perfect_but_first).estimate("l1").value == 0
+
+
+def test_a_separate_reference_network_starts_without_effect_and_can_learn_one(separate):
+    """Its last layers are zero; what they are multiplied with is the reference."""
+    x, text = torch.randn(1, 4, 3, 8, 8), torch.zeros(1, 77, TINY.context_dim)
+    reference, pose = torch.randn(1, 4, 1, 8, 8), torch.rand(1, 3, 1, 64, 64)
+    t = torch.tensor([500])
+    without = separate(x, t, text=text)
+    assert torch.equal(separate(x, t, text=text, reference_latent=reference, reference_pose=pose), without)
+
+    trained = SeparateReferenceUNet(TINY).eval()
+    trained(x, t, text=text, reference_latent=reference).square().mean().backward()
+    assert all(
+        out.weight.grad is not None and out.weight.grad.abs().sum() > 0 for out in trained.reference_network.outs
+    )
+    with torch.no_grad():
+        for out in trained.reference_network.outs:
+            out.weight.normal_(0, 0.1)
+        results = [
+            trained(x, t, text=text, reference_latent=r, reference_pose=p)
+            for r, p in ((reference, None), (reference, pose), (2 * reference, pose))
+        ]
+    assert not torch.allclose(results[0], results[1])
+    assert not torch.allclose(results[1], results[2])
+
+
+def test_a_separate_reference_network_is_sampled_as_the_unified_one(separate, checkpoints):
+    """The same guidance and sampler take it, and it is what was saved."""
+    loaded = load_network(checkpoints / "separate.safetensors")
+    x, text = torch.randn(1, 4, 3, 8, 8), torch.zeros(1, 77, TINY.context_dim)
+    conditions = {"reference_latent": torch.randn(1, 4, 1, 8, 8), "pose": torch.rand(1, 3, 3, 64, 64)}
+    v = guided(loaded, conditions, text, 2.0)(x, 500)
+    torch.testing.assert_close(v, guided(separate, conditions, text, 2.0)(x, 500))
+    assert type(load_network(checkpoints / "unified.safetensors")) is not SeparateReferenceUNet
+
+
+def test_a_separate_reference_network_of_other_tensors_is_refused(separate, tmp_path):
+    from benchmarks.separate_reference import METADATA_KEY
+    from unianimate_core.checkpoint.files import read
+
+    save(separate, tmp_path / "whole.safetensors")
+    tensors, metadata = read(tmp_path / "whole.safetensors")
+    tensors.pop("head.conv.weight")
+    save_file(tensors, tmp_path / "part.safetensors", metadata={METADATA_KEY: metadata[METADATA_KEY]})
+    with pytest.raises(CheckpointError, match=r"part\.safetensors does not fit its own configuration"):
+        load_network(tmp_path / "part.safetensors")
+
+
+def test_the_contact_sheet_shows_every_character_in_four_rows(checkpoints, tmp_path, capsys):
+    path = tmp_path / "sheet.png"
+    contact_sheet.main(
+        f"--network {checkpoints}/unified.safetensors --characters 3 --frames 4 --width 64 --height 64 --steps 2 "
+        f"--device cpu --keep {tmp_path} --output {path}".split()
+    )
+    assert f"wrote {path}" in capsys.readouterr().out
+    sheet = cv2.imread(str(path))[..., ::-1]
+    clips = [draw_clip(seed, 4, **SIZE, split="test") for seed in range(3)]
+    for index, clip in enumerate(clips):
+        left = contact_sheet.LABEL_WIDTH + index * (64 + contact_sheet.GAP)
+        rows = [sheet[4 + row * 68 : 68 + row * 68, left : left + 64] for row in range(4)]
+        assert np.array_equal(rows[0], clip.reference)
+        assert (rows[1] == 0).mean() > 0.5, "a drawn pose is mostly black"
+        assert any(np.array_equal(rows[3], frame) for frame in clip.frames)
+
+
+def test_the_contact_sheet_shows_the_frame_that_moves_most(clips):
+    """Not the one that came out best."""
+    clip = clips[0]
+    far = [pose.moved(lambda points: points + 0.3) for pose in clip.poses[:1]]
+    assert furthest_frame(clip.reference_pose, [clip.reference_pose, *far, clip.reference_pose]) == 1
+
+
+def test_rows_of_the_sheet_do_not_overlap():
+    pictures = [np.full((10, 8, 3), level, np.uint8) for level in (10, 20, 30, 40)]
+    sheet = contact_sheet.contact_sheet([Column(*pictures)] * 2)
+    assert sheet.shape == (4 * 14 + 4, contact_sheet.LABEL_WIDTH + 2 * 12, 3)
+    for level in (10, 20, 30, 40):
+        assert (sheet[:, contact_sheet.LABEL_WIDTH :] == level).all(-1).sum() == 2 * 80

@@ -1,0 +1,194 @@
+"""The tiny VAE: the form that ComfyUI knows, and a training that can be cut off at any moment."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from unianimate_core.__main__ import main
+from unianimate_core.checkpoint.files import CheckpointError
+from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
+from unianimate_core.training import vae as training
+from unianimate_core.training.vae import VaeTraining, train_vae
+from unianimate_core.training.vae_data import crops
+from unianimate_core.training.vae_quality import reconstruct
+from unianimate_core.training.vae_start import start_from_mean_colours
+
+SMALL = VaeTraining(steps=4, clips=1, frames=1, size=16, warm_up=2, precision="fp32")
+
+# Number in its sequence: outputs and inputs of a 3x3 convolution; whether it has a bias. Blocks are three of 64 x 64.
+ENCODER = {0: (64, 3, True), 2: (64, 64, False), 6: (64, 64, False), 10: (64, 64, False), 14: (4, 64, True)}
+DECODER = {1: (64, 4, True), 7: (64, 64, False), 12: (64, 64, False), 17: (64, 64, False), 19: (3, 64, True)}
+BLOCKS = {"taesd_encoder": (1, 3, 4, 5, 7, 8, 9, 11, 12, 13), "taesd_decoder": (3, 4, 5, 8, 9, 10, 13, 14, 15, 18)}
+
+
+def taesd_shapes() -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the published form."""
+    shapes: dict[str, tuple[int, ...]] = {"vae_scale": (), "vae_shift": ()}
+    for part, convolutions in (("taesd_encoder", ENCODER), ("taesd_decoder", DECODER)):
+        for index, (outputs, inputs, bias) in convolutions.items():
+            shapes[f"{part}.{index}.weight"] = (outputs, inputs, 3, 3)
+            if bias:
+                shapes[f"{part}.{index}.bias"] = (outputs,)
+        for index in BLOCKS[part]:
+            for layer in (0, 2, 4):
+                shapes[f"{part}.{index}.conv.{layer}.weight"] = (64, 64, 3, 3)
+                shapes[f"{part}.{index}.conv.{layer}.bias"] = (64,)
+    return shapes
+
+
+def test_names_and_shapes_are_those_of_taesd():
+    """ComfyUI tells the form by its names, and would ignore what it does not know."""
+    assert {name: tuple(tensor.shape) for name, tensor in TinyVAE().state_dict().items()} == taesd_shapes()
+
+
+def test_clips_keep_their_frames_apart():
+    """b 3 f H W to b 4 f h w and back; a frame's latent does not depend on its neighbours."""
+    vae = TinyVAE()
+    clip = torch.rand(2, 3, 3, 32, 16, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        latent = vae.encode(clip)
+        decoded = vae.decode(latent)
+        alone = vae.encode(clip[1:, :, 2:])
+    assert latent.shape == (2, 4, 3, 4, 2)
+    assert decoded.shape == clip.shape
+    assert decoded.min() >= 0
+    assert decoded.max() <= 1
+    torch.testing.assert_close(latent[1:, :, 2:], alone)
+
+
+def test_what_was_saved_is_loaded_in_half_precision(tmp_path):
+    vae = TinyVAE()
+    save_tiny_vae(vae.state_dict(), tmp_path / "vae.safetensors", {})
+    assert (tmp_path / "vae.safetensors").stat().st_size < 6e6
+    loaded = load_tiny_vae(tmp_path / "vae.safetensors").state_dict()
+    assert loaded.keys() == vae.state_dict().keys()
+    assert all(torch.equal(loaded[name], tensor.half().float()) for name, tensor in vae.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda t: t.pop("taesd_decoder.19.bias"), r"1 tensors .* \(taesd_decoder\.19\.bias\)"),
+        (lambda t: t.update(first_stage=torch.zeros(1)), r"unexpected or misshapen \(first_stage\)"),
+        (lambda t: t.update({"taesd_encoder.14.bias": torch.zeros(16)}), r"taesd_encoder\.14\.bias"),
+        (lambda t: t.update(vae_scale=torch.tensor(0.13025)), r"scale 0\.13025 .* need 0\.18215"),
+    ],
+)
+def test_another_vae_is_refused(tmp_path, change, message):
+    """One of 16 channels, or in SDXL's units, would decode to nonsense."""
+    tensors = TinyVAE().state_dict()
+    change(tensors)
+    save_file(tensors, tmp_path / "other.safetensors")
+    with pytest.raises(CheckpointError, match=message):
+        load_tiny_vae(tmp_path / "other.safetensors")
+
+
+def test_training_begins_with_coarse_pictures_and_latents_of_unit_variance():
+    """Grey pictures would take hundreds of steps to become these."""
+    vae = TinyVAE()
+    start_from_mean_colours(vae, torch.cat([crops(step, 2, 2, 32) for step in range(8)]))
+    begun = reconstruct(vae, 128, 64, 3)
+    assert begun.psnr.mean() > 18
+    assert (begun.latents.std((0, 2, 3)) - 1).abs().max() < 0.5
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """A start that looks at a single batch."""
+    monkeypatch.setattr(training, "STARTING_BATCHES", 1)
+
+
+def stop_at(step: int, reason: BaseException):
+    """In place of `crops`: fails at this step."""
+
+    def stopping(at: int, *others):
+        if at == step:
+            raise reason
+        return crops(at, *others)
+
+    return stopping
+
+
+def test_a_run_that_is_cut_off_ends_as_one_that_is_not(tmp_path, monkeypatch, quick):
+    """To resume is to run the same command again, and the result is the same to the bit."""
+    train_vae(tmp_path / "whole.safetensors", SMALL)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "crops", stop_at(3, KeyboardInterrupt()))
+        train_vae(tmp_path / "cut.safetensors", SMALL, save_every=2)
+    assert not (tmp_path / "cut.safetensors").exists()
+    train_vae(tmp_path / "cut.safetensors", SMALL)
+    cut, whole = (load_file(tmp_path / f"{name}.safetensors") for name in ("cut", "whole"))
+    assert all(torch.equal(cut[name], whole[name]) for name in whole)
+    curves = [(tmp_path / f"{name}.training" / "curve.csv").read_text() for name in ("cut", "whole")]
+    assert curves[0] == curves[1]
+    assert [line.split(",")[0] for line in curves[0].splitlines()] == ["step", "0", "1", "2", "3"]
+
+
+def test_a_decoder_learns_on_and_latents_stay(tmp_path, quick):
+    """Networks are trained on the latents, which must not change under them."""
+    train_vae(tmp_path / "first.safetensors", SMALL)
+    further = replace(SMALL, decoder_of=str(tmp_path / "first.safetensors"), fine_from=0.0)
+    train_vae(tmp_path / "second.safetensors", further)
+    first, second = load_file(tmp_path / "first.safetensors"), load_file(tmp_path / "second.safetensors")
+    changed = {name for name in first if not torch.equal(first[name], second[name])}
+    assert len(changed) > 30
+    assert all(name.startswith("taesd_decoder") for name in changed)
+
+
+def test_other_settings_than_the_run_began_with_are_refused(tmp_path, quick):
+    """Half a run at one rate and half at another would be neither."""
+    train_vae(tmp_path / "vae.safetensors", SMALL)
+    other = replace(SMALL, learning_rate=0.1, seed=5)
+    with pytest.raises(ValueError, match=r"begun with learning_rate 0\.005 \(now 0\.1\), seed 0 \(now 5\)"):
+        train_vae(tmp_path / "vae.safetensors", other)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state_before(tmp_path, monkeypatch, quick):
+    broken = torch.full((1, 3, 16, 16), torch.nan)
+    monkeypatch.setattr(training, "crops", lambda step, *others: broken if step == 2 else crops(step, *others))
+    with pytest.raises(ValueError, match="the loss is nan at step 2: the state before it is kept"):
+        train_vae(tmp_path / "vae.safetensors", SMALL, save_every=1)
+    assert len(load_file(tmp_path / "vae.training" / "state.safetensors")["curve"]) == 2
+
+
+def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch, quick):
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training, "crops", stop_at(2, KeyboardInterrupt()))
+        train_vae(tmp_path / "vae.safetensors", SMALL, save_every=2)
+    state = tmp_path / "vae.training" / "state.safetensors"
+    good = state.read_bytes()
+
+    def full(_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"No space left .* make room and run"):
+        patch.setattr(os, "fsync", full)
+        train_vae(tmp_path / "vae.safetensors", SMALL, save_every=1)
+    assert state.read_bytes() == good
+    assert sorted(path.name for path in state.parent.iterdir()) == ["curve.csv", "state.safetensors"]
+    train_vae(tmp_path / "vae.safetensors", SMALL)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"steps": 0}, "steps is 0: give at least 1"),
+        ({"size": 60}, "size is 60: give a multiple of 8 up to 64"),
+        ({"precision": "fp8"}, "precision is 'fp8': choose one of bf16, fp32"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, message):
+    with pytest.raises(ValueError, match=re.escape(message)):
+        VaeTraining(**settings)
+
+
+def test_the_command_says_what_is_wrong_with_a_name(tmp_path, capsys):
+    assert main(["train-vae", "--output", str(tmp_path / "vae.pt")]) == 2
+    assert "output is vae.pt: give a name that ends in .safetensors" in capsys.readouterr().err

@@ -1,0 +1,173 @@
+"""Folders of videos against folders of videos: every asked metric, for each video and over all."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from ..long_video import new_frames, split_segments
+from .bootstrap import DRAWS, LEVEL, Estimate, finite_mean, mean_estimate
+from .continuity import colour_distances, drift, frame_changes, seam_jump
+from .folders import VideoPair, check_pair, pair_videos, read_clips, read_video
+from .fvd import CLIP_FRAMES, InflatedInception, VideoFeatures, fvd_estimate
+from .metrics import DEFAULT_METRICS, DRIFT, FRAME_METRICS, FVD, LPIPS, METRICS, SEAM, FrameMetric
+from .perceptual import Backbone, PerceptualDistance
+from .weights import default_folder
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class EvaluationSettings:
+    """metrics: names of METRICS. size: (width, height) to resize both to, None for as they are.
+
+    segment_length: frames of the segments that a long video was chained of, for seam and drift; they share one frame.
+    backbone: of LPIPS. weights: folder of downloaded weights. device: of the networks, "auto" for a GPU if there is
+    one. seed, draws, level: of the bootstrap.
+    """
+
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    size: tuple[int, int] | None = None
+    segment_length: int | None = None
+    backbone: Backbone = "vgg"
+    weights: Path = field(default_factory=default_folder)
+    device: str = "auto"
+    seed: int = 0
+    draws: int = DRAWS
+    level: float = LEVEL
+
+    def __post_init__(self):
+        unknown = [name for name in self.metrics if name not in METRICS]
+        if unknown or not self.metrics:
+            given = f"{unknown[0]!r} is no metric" if unknown else "no metric was asked for"
+            raise ValueError(f"{given}: choose of {', '.join(METRICS)}")
+        if self.segment_length is None and {SEAM, DRIFT} & set(self.metrics):
+            raise ValueError(f"{SEAM} and {DRIFT} are of chained segments: give their length with --segment-length")
+        if self.seed < 0:
+            raise ValueError(f"the seed is {self.seed}: give 0 or more")
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """One video: its frames, and by metric the mean over them."""
+
+    name: str
+    frames: int
+    means: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Everything that was measured. estimates: by metric, in the order asked for."""
+
+    results: Path
+    truth: Path
+    settings: EvaluationSettings
+    videos: list[VideoScores]
+    estimates: dict[str, Estimate]
+
+    @property
+    def frames(self) -> int:
+        return sum(video.frames for video in self.videos)
+
+
+def evaluate(
+    results: Path, truth: Path, settings: EvaluationSettings | None = None, *, progress: Progress | None = None
+) -> Evaluation:
+    """Measure the videos of one folder by those of the same names in another.
+
+    Videos are read 16 frames at a time, so their length costs no memory. progress(done, total) after each video.
+    Raises ValueError, FileNotFoundError or ImportError, in one sentence, before the first video is measured wherever
+    that can be known.
+    """
+    settings = settings or EvaluationSettings()
+    pairs = pair_videos(results, truth)
+    for pair in pairs:
+        check_pair(pair, settings.size)
+    frame_metrics, video_features = _loaded(settings)
+    videos, features = [], []
+    for done, pair in enumerate(pairs, start=1):
+        scores, clips = _measure(pair, settings, frame_metrics, video_features)
+        videos.append(scores)
+        features.append(clips)
+        if progress is not None:
+            progress(done, len(pairs))
+    return Evaluation(results, truth, settings, videos, _estimates(settings, videos, features))
+
+
+def _loaded(settings: EvaluationSettings) -> tuple[dict[str, FrameMetric], VideoFeatures | None]:
+    """The metrics of single frames, by name, and the network of FVD where it is asked for."""
+    device = _device(settings.device)
+    frame_metrics: dict[str, FrameMetric] = {}
+    for name in settings.metrics:
+        if name == LPIPS:
+            frame_metrics[name] = PerceptualDistance(settings.backbone, settings.weights, device)
+        elif name in FRAME_METRICS:
+            frame_metrics[name] = FRAME_METRICS[name]
+    return frame_metrics, InflatedInception(settings.weights, device) if FVD in settings.metrics else None
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        return torch.empty(0, device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).split("\n")[0]
+        raise ValueError(f"the device {name!r} cannot be used ({reason}): give cpu, or cuda with a GPU") from error
+
+
+def _measure(
+    pair: VideoPair,
+    settings: EvaluationSettings,
+    frame_metrics: dict[str, FrameMetric],
+    video_features: VideoFeatures | None,
+) -> tuple[VideoScores, tuple[list[np.ndarray], list[np.ndarray]]]:
+    """The scores of one video, and the features of its whole clips of 16 frames: the result's, and the truth's."""
+    values: dict[str, list[float]] = defaultdict(list)
+    features: tuple[list[np.ndarray], list[np.ndarray]] = [], []
+    frames = 0
+    for clips in read_clips(pair, settings.size, CLIP_FRAMES):
+        frames += len(clips[0])
+        for name, metric in frame_metrics.items():
+            values[name] += metric(*clips).tolist()
+        if video_features is not None and len(clips[0]) == CLIP_FRAMES:
+            for clip, own in zip(clips, features, strict=True):
+                own.append(video_features(clip))
+    if video_features is not None and not features[0]:
+        raise ValueError(f"{pair.name} has {frames} frames, FVD takes clips of {CLIP_FRAMES}: leave fvd out")
+    means = {name: finite_mean(own) for name, own in values.items()}
+    if settings.segment_length is not None:
+        means |= _continuity(pair, frames, settings.segment_length)
+    return VideoScores(pair.name, frames, means), features
+
+
+def _continuity(pair: VideoPair, frames: int, segment_length: int) -> dict[str, float]:
+    """Of the result as it is stored. Its colours drift from those of the true video's first frame."""
+    segments = new_frames(split_segments(frames, segment_length))
+    distances = colour_distances(read_video(pair.result), reference=next(read_video(pair.truth)))
+    return {
+        SEAM: seam_jump(frame_changes(read_video(pair.result)), segments).jump,
+        DRIFT: drift(distances, segments).a_segment,
+    }
+
+
+def _estimates(
+    settings: EvaluationSettings,
+    videos: list[VideoScores],
+    features: list[tuple[list[np.ndarray], list[np.ndarray]]],
+) -> dict[str, Estimate]:
+    bootstrap = {"seed": settings.seed, "draws": settings.draws, "level": settings.level}
+    estimates = {}
+    for name in settings.metrics:
+        if name == FVD:
+            both = ([np.stack(own[side]) for own in features] for side in (0, 1))
+            estimates[name] = fvd_estimate(*both, **bootstrap)
+        else:
+            estimates[name] = mean_estimate([video.means[name] for video in videos], **bootstrap)
+    return estimates
