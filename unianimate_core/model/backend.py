@@ -81,7 +81,7 @@ class Backend:
     @property
     def initialises(self) -> bool:
         """Whether layers are made with initial values. Those of a host are not: its files bring them."""
-        return self.operations is nn
+        return getattr(self.operations, "INITIALISES", self.operations is nn)
 
     def group_norm(self, channels: int, eps: float) -> nn.GroupNorm:
         return self.operations.GroupNorm(NORM_GROUPS, channels, eps=eps, dtype=self.dtype, device=self.device)

@@ -55,8 +55,8 @@ def _run(
 ) -> Path | None:
     autoencoder = open_autoencoder(options.vae, accelerator.device)
     clip = None if options.clip is None else ClipEncoder(options.clip, device=accelerator.device)
-    source, validation_source = _sources(options, chosen, settings, run)
     unet, start = _network(options, chosen, settings, accelerator.device)
+    source, validation_source = _sources(options, chosen, settings, run)
     cache = options.cache or options.folder / "data"
 
     def sequences(of: Source | None) -> list[PreparedSequence]:

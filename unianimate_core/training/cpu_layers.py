@@ -13,6 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 Linear, Conv1d, Conv2d, LayerNorm = nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm
+INITIALISES = True
 MOST_SCORES = 2**26  # elements of the whole attention matrix, above which the fused kernel saves the memory
 
 

@@ -17,7 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -77,7 +77,10 @@ class Job:
 
 
 def make_accelerator(settings: TrainingSettings) -> Accelerator:
-    return Accelerator(mixed_precision=PRECISIONS[settings.precision], cpu=not torch.cuda.is_available())
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # image tokens, where there are no embeddings
+    return Accelerator(
+        mixed_precision=PRECISIONS[settings.precision], cpu=not torch.cuda.is_available(), kwargs_handlers=[unused]
+    )
 
 
 def train(job: Job, accelerator: Accelerator) -> Path:
