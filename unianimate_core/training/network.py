@@ -15,7 +15,6 @@ from ..checkpoint import read_checkpoint, to_checkpoint, to_modules
 from ..checkpoint.loading import metadata_of
 from ..config import ModelConfig
 from ..model import UNet
-from ..model.mamba import FULL_PRECISION
 from ..model.residual import ResidualBlock
 from ..model.temporal import TemporalModule
 from ..model.transformer import SpatialTransformer
@@ -63,18 +62,6 @@ def _ready(unet: UNet, device: torch.device) -> UNet:
 def _to_zero(layer: nn.Module) -> None:
     for parameter in layer.parameters():
         nn.init.zeros_(parameter)
-
-
-def decayed(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Groups for an optimiser: weights of layers decay; biases, norms and what a Mamba keeps in fp32 do not."""
-
-    def decays(name: str, parameter: nn.Parameter) -> bool:
-        return parameter.ndim > 1 and name.rsplit(".", 1)[-1] not in FULL_PRECISION
-
-    yes = [parameter for name, parameter in parameters.items() if decays(name, parameter)]
-    no = [parameter for name, parameter in parameters.items() if not decays(name, parameter)]
-    groups = {weight_decay: yes, 0.0: no} if weight_decay else {0.0: yes + no}
-    return [{"params": group, "weight_decay": decay} for decay, group in groups.items() if group]
 
 
 def keep_only_borders(unet: UNet) -> None:

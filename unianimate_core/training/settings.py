@@ -12,6 +12,7 @@ Weighting = Literal["v", "min_snr", "x0"]
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 WEIGHTINGS = ("v", "min_snr", "x0")
 PARTS = ("all", "temporal")
+OPTIMISERS = ("adamw", "muon")
 
 
 class TrainingError(ValueError):
@@ -24,7 +25,8 @@ class TrainingSettings:
 
     width, height: pixels. frames: lengths of clips, one of which is drawn for each step; largest_stride: a clip takes
     every n-th frame of its video, with n drawn from 1 to this. batch: clips a step, over all processes together.
-    rate: of AdamW, reached after warm_up steps; weight_decay; gradient_clip: largest norm of a gradient, 0 for any.
+    optimiser: see optimisers.py; rate: reached after warm_up steps; weight_decay: AdamW's; gradient_clip: largest norm
+    of a gradient, 0 for any.
     weighting: of the squared error of v, see loss.py; min_snr: its bound. offset_noise: see diffusion.starting_noise.
     condition_drop: chance of each condition to be dropped, by itself, and first_frame_drop of the first frame;
     all_dropped, all_kept: share of clips that are shown none, or all. ema_decay: of the mean of the weights, 0 for
@@ -37,6 +39,7 @@ class TrainingSettings:
     frames: tuple[int, ...] = (16, 32)
     largest_stride: int = 4
     batch: int = 8
+    optimiser: Literal["adamw", "muon"] = "adamw"
     rate: float = 5e-5
     warm_up: int = 0
     weight_decay: float = 0.01
@@ -82,7 +85,8 @@ class TrainingSettings:
         for name in ("ema_decay", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give 0 or more, below 1")
-        for name, known in (("weighting", WEIGHTINGS), ("precision", tuple(PRECISIONS)), ("part", PARTS)):
+        choices = {"weighting": WEIGHTINGS, "precision": tuple(PRECISIONS), "part": PARTS, "optimiser": OPTIMISERS}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise TrainingError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
 

@@ -29,7 +29,8 @@ from .clips import Clips, TrainingClips, batches
 from .curves import Curves
 from .ema import WeightMean
 from .interruption import Interruption
-from .network import decayed, keep_only_borders
+from .network import keep_only_borders
+from .optimisers import make_optimisers
 from .sequences import PreparedSequence
 from .settings import PRECISIONS, RunSettings, TrainingError, TrainingSettings, rate_factor
 from .states import State, States
@@ -103,9 +104,8 @@ class Trainer:
         self.at_once, self.passes = job.run.passes(job.settings.batch, accelerator.num_processes)
         if job.run.gradient_checkpointing:
             keep_only_borders(job.unet)
-        groups = decayed(self.parameters, job.settings.weight_decay)
-        self.optimiser = torch.optim.AdamW(groups, lr=job.settings.rate, fused=True)
-        self.loss, self.prepared_optimiser = accelerator.prepare(job.loss, self.optimiser)
+        self.optimisers = make_optimisers(self.parameters, job.settings)
+        self.loss, *self.prepared_optimisers = accelerator.prepare(job.loss, *self.optimisers)
         self.mean = WeightMean(self.parameters, job.settings.ema_decay)
         self.states = States(job.folder / "states", job.whole_identity(), job.run.kept_states)
         self.step = 0
@@ -180,10 +180,11 @@ class Trainer:
                 f"the gradient of step {self.step} is {norm}, of the clips {', '.join(names[:5])}: lower the rate; "
                 f"{self._newest()}"
             )
-        for group in self.optimiser.param_groups:
-            group["lr"] = self._rate(self.step)
-        self.prepared_optimiser.step()
-        self.prepared_optimiser.zero_grad()
+        for optimiser, prepared in zip(self.optimisers, self.prepared_optimisers, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = group["share"] * self._rate(self.step)
+            prepared.step()
+            prepared.zero_grad()
         return norm
 
     def _rate(self, step: int) -> float:
@@ -223,7 +224,8 @@ class Trainer:
         return {
             f"{name}/{kind}": tensor
             for name, parameter in self.parameters.items()
-            for kind, tensor in self.optimiser.state[parameter].items()
+            for optimiser in self.optimisers
+            for kind, tensor in optimiser.state.get(parameter, {}).items()
         }
 
     @torch.no_grad()
@@ -239,10 +241,17 @@ class Trainer:
             name, kind = key.rsplit("/", 1)
             parameter = self.parameters[name]
             like_it = tensor if kind == "step" else torch.empty_like(parameter).copy_(tensor)
-            self.optimiser.state[parameter][kind] = like_it
+            self._optimiser_of(parameter).state[parameter][kind] = like_it
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.values["scaler"])
         self.step = state.step
+
+    def _optimiser_of(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
+        return next(
+            optimiser
+            for optimiser in self.optimisers
+            if any(parameter is other for group in optimiser.param_groups for other in group["params"])
+        )
 
     def write_result(self) -> Path:
         """The mean weights in half precision, as the nodes load them."""
