@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -20,6 +21,7 @@ from unianimate_core.training.vae_data import crops
 from unianimate_core.training.vae_quality import reconstruct
 from unianimate_core.training.vae_start import start_from_mean_colours
 
+SHIPPED = Path(__file__).parents[3] / "models" / "mini" / "vae.safetensors"
 SMALL = VaeTraining(steps=4, clips=1, frames=1, size=16, warm_up=2, precision="fp32")
 
 # Number in its sequence: outputs and inputs of a 3x3 convolution; whether it has a bias. Blocks are three of 64 x 64.
@@ -192,3 +194,14 @@ def test_settings_that_cannot_be_are_refused(settings, message):
 def test_the_command_says_what_is_wrong_with_a_name(tmp_path, capsys):
     assert main(["train-vae", "--output", str(tmp_path / "vae.pt")]) == 2
     assert "output is vae.pt: give a name that ends in .safetensors" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("width", "height", "decibels"), [(64, 128, 26.5), (128, 128, 28), (128, 192, 28)])
+def test_the_shipped_vae_gives_back_people_it_never_saw(width, height, decibels):
+    """What it loses, no network that is trained on its latents can give back."""
+    assert SHIPPED.stat().st_size < 6e6
+    result = reconstruct(load_tiny_vae(SHIPPED), height, width, 12)
+    assert result.psnr.mean() > decibels
+    deviation = result.latents.std((0, 2, 3))
+    assert deviation.min() > 0.5
+    assert deviation.max() < 1.5
