@@ -17,6 +17,7 @@ from ..encoders import ClipEncoder
 from ..model import UNet
 from ..run_lock import run_lock
 from .autoencoders import Autoencoder, open_autoencoder
+from .job import Job
 from .lora import LoraAdapters
 from .loss import DenoisingLoss, DistillationLoss, empty_text
 from .network import NetworkWeights, loaded_unet, new_unet
@@ -25,7 +26,7 @@ from .presets import Preset, preset
 from .sequences import PreparedSequence
 from .settings import RunSettings, TrainingError, TrainingSettings
 from .sources import DrawnPeople, Source, VideoFolder
-from .trainer import Job, make_accelerator, train
+from .trainer import make_accelerator, train
 from .validation import Validation
 
 DRAWN = "drawn"

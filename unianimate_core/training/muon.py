@@ -47,6 +47,7 @@ class Muon(Optimizer):
         state = self.state[weight]
         if not state:
             state["momentum"] = torch.zeros_like(weight)
+        assert weight.grad is not None
         momentum = state["momentum"].mul_(MOMENTUM).add_(weight.grad)
         return weight.grad.add(momentum, alpha=MOMENTUM)
 

@@ -10,9 +10,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -24,57 +22,17 @@ from tqdm import tqdm
 
 from ..atomic import replacing
 from ..checkpoint.names import precision_of
-from ..model import UNet
 from .clips import Clips, TrainingClips, batches
 from .curves import Curves
 from .ema import WeightMean
 from .interruption import Interruption
+from .job import Job
 from .network import keep_only_borders
 from .optimisers import make_optimisers
-from .sequences import PreparedSequence
-from .settings import PRECISIONS, RunSettings, TrainingError, TrainingSettings, rate_factor
+from .settings import PRECISIONS, TrainingError, TrainingSettings, rate_factor
 from .states import State, States
 
 WEIGHTS, MEANS, OPTIMISER = "weights.safetensors", "ema.safetensors", "optimiser.safetensors"
-
-
-class Trained(Protocol):
-    """What is trained of a network: WholeNetwork or LoraAdapters. stored, restored: to names in files and back."""
-
-    file_name: str
-    parameters: dict[str, nn.Parameter]
-
-    @property
-    def metadata(self) -> dict[str, str]: ...
-    def stored(self, tensors: Any) -> dict[str, Tensor]: ...
-    def restored(self, tensors: Any) -> dict[str, Tensor]: ...
-
-
-class Validate(Protocol):
-    def __call__(self, unet: UNet, step: int, accelerator: Accelerator) -> dict[str, float]:
-        """Called in all processes at once with the mean weights in place; results count in the main process."""
-        ...
-
-
-@dataclass(frozen=True)
-class Job:
-    """A run. folder: of its states, curves and result; identity: what of data, VAE and start decides its outcome.
-
-    loss: of Clips, b of them: b values.
-    """
-
-    folder: Path
-    settings: TrainingSettings
-    run: RunSettings
-    unet: UNet
-    trained: Trained
-    loss: nn.Module
-    sequences: list[PreparedSequence]
-    validate: Validate | None = None
-    identity: dict[str, Any] = field(default_factory=dict)
-
-    def whole_identity(self) -> dict[str, Any]:
-        return {"settings": self.settings.plain(), **self.identity}
 
 
 def make_accelerator(settings: TrainingSettings) -> Accelerator:
