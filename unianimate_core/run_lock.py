@@ -32,6 +32,7 @@ def run_lock(folder: Path, busy: str = SAME_VIDEO) -> Iterator[None]:
     """
     path = folder / LOCK_NAME
     file = _opened(path)
+    _held.add(file)
     try:
         if not _try_lock(file):
             raise RunBusy(busy.format(holder=_holder(path)))
@@ -41,7 +42,22 @@ def run_lock(folder: Path, busy: str = SAME_VIDEO) -> Iterator[None]:
             file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
         yield
     finally:
+        _held.discard(file)
         file.close()  # gives up the lock
+
+
+_held: set[Any] = set()
+
+
+def _leave_to_parent() -> None:
+    """A process that reads data must not keep the lock of one that was killed."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _opened(path: Path) -> Any:

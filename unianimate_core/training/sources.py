@@ -46,7 +46,8 @@ class Source(Protocol):
 class DrawnPeople:
     """Drawn characters; the first picture of each sequence is the character's reference, the others are a motion.
 
-    count: how many; frames: of each motion; height, width: pixels; world: characters.WorldSettings.
+    count: how many, to which more may be added when a run is continued; frames: of each motion; height, width: pixels;
+    world: characters.WorldSettings.
     """
 
     count: int
@@ -65,7 +66,7 @@ class DrawnPeople:
         return [f"character {index} of {self.split}" for index in range(self.count)]
 
     def key(self, index: int) -> str:
-        return content_hash("drawn", self.description() | {"count": 0}, index)
+        return content_hash("drawn", self.description(), self.height, self.width, index)
 
     def read(self, index: int) -> RawSequence:
         from .characters import draw_clip
@@ -74,8 +75,11 @@ class DrawnPeople:
         return RawSequence([clip.reference, *clip.frames], [clip.reference_pose, *clip.poses])
 
     def description(self) -> dict[str, Any]:
-        return {"kind": "drawn people", "count": self.count, "frames": self.frames, "split": self.split} | {
-            "world": asdict(self.world)
+        return {
+            "kind": "drawn people",
+            "frames": self.frames,
+            "split": self.split,
+            "world": asdict(self.world),
         }
 
 
