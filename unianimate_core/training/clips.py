@@ -20,6 +20,7 @@ from ..diffusion import TIMESTEPS, starting_noise
 from .conditions import DROPPABLE, draw_kept
 from .sequences import PreparedSequence
 from .settings import TrainingSettings
+from .workers import end_with_parent
 
 _ORDER, _STEP, _CLIP = range(3)  # streams of random numbers
 
@@ -170,6 +171,11 @@ def batches(
     """The batches of one process from a step on, without end, read ahead by worker processes."""
     positions = _Positions(first_step, clips.settings.batch, at_once, process, processes)
     loader = DataLoader(
-        clips, batch_sampler=positions, collate_fn=together, num_workers=workers, pin_memory=torch.cuda.is_available()
+        clips,
+        batch_sampler=positions,
+        collate_fn=together,
+        num_workers=workers,
+        worker_init_fn=end_with_parent,
+        pin_memory=torch.cuda.is_available(),
     )
     return iter(loader)

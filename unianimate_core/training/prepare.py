@@ -19,6 +19,7 @@ from ..pose import draw_poses
 from .autoencoders import Autoencoder
 from .sequences import PreparedSequence, file_name, open_sequence, write_sequence
 from .sources import RawSequence, Source
+from .workers import end_with_parent
 
 FRAMES_AT_ONCE = 16
 POSE_THREADS = 1  # each process draws by itself
@@ -68,7 +69,11 @@ def prepare(
         if open_sequence(_path(source, folder, index, suffix), "") is None
     ]
     loader = DataLoader(
-        _Raw(source, missing), batch_size=None, collate_fn=_as_it_is, num_workers=min(workers, len(missing))
+        _Raw(source, missing),
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=min(workers, len(missing)),
+        worker_init_fn=end_with_parent,
     )
     title = "preparing data" if share[0] == 0 else None
     for result in tqdm(loader, desc=title, unit=" sequences", disable=title is None or not missing):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import resource
+import select
 import signal
 import subprocess
 import sys
@@ -220,6 +221,35 @@ for kill in range(kills):
     _, status = os.waitpid(start(root / str(kill) / "run"), 0)
     assert status == 0
 """
+
+
+WITH_WORKER = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.core.training.made_up import RUN, SETTINGS, make_job
+from unianimate_core.training import trainer
+
+job = make_job(Path(sys.argv[1]), SETTINGS, replace(RUN, steps=10**6, workers=1))
+run = trainer.Trainer(job, trainer.make_accelerator(SETTINGS))
+batches = run._batches()
+next(batches)
+print(*(worker.pid for worker in batches._workers), flush=True)
+input()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_no_reader_outlives_a_killed_run(tmp_path):
+    """It would sit there with what it has read, and its memory, until the machine is started anew."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", WITH_WORKER, str(tmp_path / "run")]
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process:
+        worker = os.pidfd_open(int(process.stdout.readline()))
+        process.kill()
+    assert select.select([worker], [], [], 30)[0], "the worker lives on"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
