@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .commands.evaluate import add_evaluate
+from .commands.train import add_train
 from .commands.train_vae import add_train_vae
 
 PRECISIONS = {"fp16": "float16", "bf16": "bfloat16", "fp32": "float32"}
@@ -21,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m unianimate_core", description="UniAnimate outside ComfyUI.")
     parser.add_argument("--traceback", action="store_true", help="show where in the code an error came from")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_convert, _add_to_mamba, _add_demo, add_evaluate, add_train_vae):
+    for add in (_add_convert, _add_to_mamba, _add_demo, add_evaluate, add_train, add_train_vae):
         add(commands)
     options = parser.parse_args(arguments)
     try:

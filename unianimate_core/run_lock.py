@@ -17,31 +17,52 @@ class RunBusy(ValueError):
     """Another process has the folder locked; the message is one sentence for the user."""
 
 
+SAME_VIDEO = (
+    "the same video is being made by {holder}: wait until it is finished, or change the seed for a video of its own"
+)
+
+
 @contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path, busy: str = SAME_VIDEO) -> Iterator[None]:
     """Hold the lock of a folder. Raises RunBusy at once where another holds it: waiting could take hours.
 
+    busy: the sentence that then tells of the {holder}.
     The file, which tells process and time, stays behind. It alone means nothing: after a crash or a power cut nobody
     holds it, and the next run takes it over.
     """
     path = folder / LOCK_NAME
     file = _opened(path)
+    _held.add(file)
     try:
         while (held := _try_lock(file)) and os.fstat(file.fileno()).st_nlink == 0:  # cleaned in between
+            _held.discard(file)
             file.close()
             file = _opened(path)
+            _held.add(file)
         if not held:
-            raise RunBusy(
-                f"the same video is being made by {_holder(path)}: wait until it is finished, "
-                "or change the seed for a video of its own"
-            )
+            raise RunBusy(busy.format(holder=_holder(path)))
         with suppress(OSError):  # a full disk: the lock is held all the same
             file.seek(0)
             file.truncate()
             file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
         yield
     finally:
+        _held.discard(file)
         file.close()  # gives up the lock
+
+
+_held: set[Any] = set()
+
+
+def _leave_to_parent() -> None:
+    """A process that reads data must not keep the lock of one that was killed."""
+    for file in _held:
+        file.close()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_parent)
 
 
 def _opened(path: Path) -> Any:

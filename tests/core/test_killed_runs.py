@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from itertools import pairwise
@@ -123,6 +124,27 @@ def test_the_lock_of_a_killed_run_is_taken_over(tmp_path):
     process.stdout.close()
     with open_run(tmp_path, "run"):
         pass
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
+def test_the_lock_dies_with_its_holder_whatever_children_live_on(tmp_path):
+    """Processes that read data take a moment to notice that their parent was killed."""
+    program = "import os, sys, time; from unianimate_core.segment_store import open_run\n"
+    program += (
+        "with open_run(sys.argv[1], 'run'): child = os.fork(); child and print(child, flush=True); time.sleep(60)"
+    )
+    process = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    child = int(process.stdout.readline())
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    try:
+        os.kill(child, 0)  # it is there
+        with open_run(tmp_path, "run"):
+            pass
+    finally:
+        os.kill(child, signal.SIGKILL)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")

@@ -26,6 +26,11 @@ def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) ->
     return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n d -> b n (heads d)")
 
 
+def silu_(x: Tensor) -> Tensor:
+    """SiLU in place of x, which is not needed any more; in training into new memory, where x is kept for its slope."""
+    return F.silu(x, inplace=not torch.is_grad_enabled())
+
+
 @dataclass
 class Backend:
     """What every module is built with.
@@ -76,7 +81,7 @@ class Backend:
     @property
     def initialises(self) -> bool:
         """Whether layers are made with initial values. Those of a host are not: its files bring them."""
-        return self.operations is nn
+        return getattr(self.operations, "INITIALISES", self.operations is nn)
 
     def group_norm(self, channels: int, eps: float) -> nn.GroupNorm:
         return self.operations.GroupNorm(NORM_GROUPS, channels, eps=eps, dtype=self.dtype, device=self.device)

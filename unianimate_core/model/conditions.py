@@ -14,7 +14,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import LATENT_CHANNELS, POSE_FEATURES, REFERENCE_FEATURES, ModelConfig
-from .backend import MAX_SEQUENCES, Backend
+from .backend import MAX_SEQUENCES, Backend, silu_
 
 HIDDEN = 32
 
@@ -105,9 +105,9 @@ class PictureEncoder(nn.Module):
 
     def _convolve(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
-        x = F.silu(self.conv1(x), inplace=True)
+        x = silu_(self.conv1(x))
         x = F.adaptive_avg_pool2d(x, (height // 2, width // 2))
-        x = F.silu(self.conv2(x), inplace=True)
+        x = silu_(self.conv2(x))
         return self.conv3(x)
 
 
@@ -123,8 +123,8 @@ class LatentEncoder(nn.Module):
 
     def forward(self, latent: Tensor) -> Tensor:
         """latent: b 4 1 h w; result b features 1 h w."""
-        x = F.silu(self.conv1(rearrange(latent, "b c 1 h w -> b c h w")), inplace=True)
-        x = self.conv3(F.silu(self.conv2(x), inplace=True))
+        x = silu_(self.conv1(rearrange(latent, "b c 1 h w -> b c h w")))
+        x = self.conv3(silu_(self.conv2(x)))
         return self.mixer(rearrange(x, "b c h w -> b c 1 h w"))
 
 

@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
-from .backend import Backend
+from .backend import Backend, silu_
 
 
 class ConvStage(nn.Module):
@@ -19,7 +19,7 @@ class ConvStage(nn.Module):
         self.conv = conv
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.silu(self.norm(x), inplace=True)
+        x = silu_(self.norm(x))
         return self.conv(F.dropout(x, self.dropout, self.training))
 
 

@@ -15,7 +15,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import LATENT_CHANNELS, POSE_FEATURES, REFERENCE_FEATURES, ModelConfig
-from .backend import Attention, Backend, scaled_dot_product_attention
+from .backend import Attention, Backend, scaled_dot_product_attention, silu_
 from .conditions import ConditionEncoder, Conditions
 from .residual import ResidualBlock, Upsample
 from .sizes import check_clip, check_conditions
@@ -132,7 +132,7 @@ class Head(nn.Module):
         self.conv = backend.conv(width, LATENT_CHANNELS)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.silu(self.norm(x), inplace=True))
+        return self.conv(silu_(self.norm(x)))
 
 
 class UNet(nn.Module):

@@ -89,7 +89,7 @@ def _gradients_of_a_call(
             loss.backward()
         losses[name] = float(loss.detach())
 
-    with torch.no_grad(), _listening(teacher, learn):
+    with torch.no_grad(), listening(teacher, learn):
         teacher(**call)
     return losses
 
@@ -112,7 +112,7 @@ def _paired(teacher: UNet, student: UNet) -> dict[str, TemporalModule]:
 
 
 @contextmanager
-def _listening(teacher: UNet, learn: Callable[[str, Tensor, int, Tensor], None]) -> Iterator[None]:
+def listening(teacher: UNet, learn: Callable[[str, Tensor, int, Tensor], None]) -> Iterator[None]:
     """While it lasts, learn(name, x, frames, y) is called with input and output of each temporal module that runs."""
 
     def listener(name: str):

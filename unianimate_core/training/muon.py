@@ -1,9 +1,11 @@
-"""Muon: each convolution's step is its momentum made orthogonal, so that all directions of a layer learn alike.
+"""Muon: each layer's step is its momentum made orthogonal, so that all directions of a layer learn alike.
 
 In the first hundreds of steps it learns about 2 dB more than AdamW on the tiny VAE. Source: Jordan et al. 2024, Muon.
 """
 
 from __future__ import annotations
+
+from collections import defaultdict
 
 import torch
 from torch import Tensor
@@ -16,36 +18,50 @@ QUINTIC = 3.4445, -4.7750, 2.0315
 
 
 class Muon(Optimizer):
-    """For weights of two or more axes, the first of which counts the outputs."""
+    """For weights of two or more axes, the first of which counts the outputs.
 
-    def __init__(self, parameters, lr: float):
-        super().__init__(parameters, {"lr": lr})
+    A group's `pieces`: how many layers are stacked in each of its weights, one of which each gets a step of its own.
+    precision: of the iteration; bfloat16 is faster, and exact enough for a direction.
+    """
+
+    def __init__(self, parameters, lr: float, precision: torch.dtype = torch.float32):
+        super().__init__(parameters, {"lr": lr, "pieces": 1})
+        self.precision = precision
 
     @torch.no_grad()
     def step(self, closure=None) -> None:
         for group in self.param_groups:
+            alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
             for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                state = self.state[weight]
-                if not state:
-                    state["momentum"] = torch.zeros_like(weight)
-                momentum = state["momentum"].mul_(MOMENTUM).add_(weight.grad)
-                ahead = weight.grad.add(momentum, alpha=MOMENTUM)  # Nesterov
-                outputs, inputs = len(weight), weight[0].numel()
+                if weight.grad is not None:
+                    pieces = zip(weight.chunk(group["pieces"]), self._ahead(weight).chunk(group["pieces"]), strict=True)
+                    alike[len(weight) // group["pieces"], weight[0].numel()] += pieces
+            for (outputs, inputs), layers in alike.items():
+                steps = orthogonal(torch.stack([ahead.reshape(outputs, inputs) for _, ahead in layers]), self.precision)
                 scale = max(1.0, outputs / inputs) ** 0.5
-                weight.add_(
-                    orthogonal(ahead.reshape(outputs, inputs)).reshape(weight.shape), alpha=-group["lr"] * scale
-                )
+                for (weight, _), step in zip(layers, steps, strict=True):
+                    weight.add_(step.reshape(weight.shape), alpha=-group["lr"] * scale)
+
+    def _ahead(self, weight: Tensor) -> Tensor:
+        """The momentum one step on, as Nesterov's."""
+        state = self.state[weight]
+        if not state:
+            state["momentum"] = torch.zeros_like(weight)
+        assert weight.grad is not None
+        momentum = state["momentum"].mul_(MOMENTUM).add_(weight.grad)
+        return weight.grad.add(momentum, alpha=MOMENTUM)
 
 
-def orthogonal(matrix: Tensor) -> Tensor:
-    """The matrix with its singular values brought near 1 (0.7 to 1.2), by Newton and Schulz's iteration."""
-    tall = len(matrix) > matrix.shape[1]
-    x = matrix.T if tall else matrix
-    x = x / (x.norm() + 1e-7)
+def orthogonal(matrices: Tensor, precision: torch.dtype = torch.float32) -> Tensor:
+    """Matrices with their singular values brought near 1 (0.7 to 1.2), by Newton and Schulz's iteration.
+
+    matrices: ... rows columns; the result has their precision.
+    """
+    tall = matrices.shape[-2] > matrices.shape[-1]
+    x = matrices.mT if tall else matrices
+    x = (x / (torch.linalg.matrix_norm(x, keepdim=True) + 1e-7)).to(precision)
     first, third, fifth = QUINTIC
     for _ in range(ITERATIONS):
-        square = x @ x.T
+        square = x @ x.mT
         x = first * x + (third * square + fifth * square @ square) @ x
-    return x.T if tall else x
+    return (x.mT if tall else x).to(matrices.dtype)

@@ -1,0 +1,61 @@
+"""VAEs of both forms serve for training."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from diffusers import AutoencoderKL
+from safetensors.torch import save_file
+
+from unianimate_core.diffusion import LATENT_SCALE
+from unianimate_core.tiny_vae import TinyVAE
+from unianimate_core.training.autoencoders import open_autoencoder
+from unianimate_core.training.settings import TrainingError
+
+
+@pytest.fixture
+def pictures() -> torch.Tensor:
+    return torch.rand(1, 3, 2, 64, 64, generator=torch.Generator().manual_seed(0))
+
+
+def test_stable_diffusions_vae_encodes_to_the_mean_in_latent_units(tmp_path, pictures):
+    """Pictures in [0, 1] on our side, in [-1, 1] on its; and the same back."""
+    torch.manual_seed(0)
+    kl = AutoencoderKL(
+        block_out_channels=(32, 32, 32, 32),
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        layers_per_block=2,
+        latent_channels=4,
+    ).eval()
+    save_file(kl.state_dict(), tmp_path / "kl.safetensors")
+    vae = open_autoencoder(tmp_path / "kl.safetensors")
+    latents = vae.encode(pictures)
+    assert latents.shape == (1, 4, 2, 8, 8)
+    with torch.no_grad():
+        mean = kl.encode(2 * pictures[:, :, 1] - 1).latent_dist.mean
+        decoded = (kl.decode(mean).sample + 1) / 2
+    torch.testing.assert_close(latents[:, :, 1], LATENT_SCALE * mean)
+    torch.testing.assert_close(vae.decode(latents)[:, :, 1], decoded, rtol=1e-4, atol=1e-4)
+
+
+def test_the_tiny_vae_serves_and_only_its_encoder_makes_another_of_it(tmp_path, pictures):
+    """A decoder that was trained further goes on with the same latents."""
+    torch.manual_seed(0)
+    tensors = TinyVAE().state_dict()
+    save_file(tensors, tmp_path / "vae.safetensors")
+    vae = open_autoencoder(tmp_path / "vae.safetensors")
+    assert vae.encode(pictures).dtype == torch.float32
+    assert vae.decode(vae.encode(pictures)).shape == pictures.shape
+    identities = set()
+    for part in ("taesd_decoder.1.weight", "taesd_encoder.0.weight"):
+        save_file(tensors | {part: tensors[part] + 1}, tmp_path / "other.safetensors")
+        identities.add(open_autoencoder(tmp_path / "other.safetensors").identity)
+    assert len(identities) == 2
+    assert vae.identity in identities
+
+
+def test_another_file_is_refused(tmp_path):
+    save_file({"a.weight": torch.zeros(2)}, tmp_path / "a.safetensors")
+    with pytest.raises(TrainingError, match=r"a\.safetensors is no VAE that is known here"):
+        open_autoencoder(tmp_path / "a.safetensors")

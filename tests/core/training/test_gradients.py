@@ -1,0 +1,190 @@
+"""The network can be trained: gradients are right through everything that inference was made lean by."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tests.core.training.made_up import NETWORK, make_unet
+from unianimate_core.model import UNet
+from unianimate_core.training import cpu_layers
+from unianimate_core.training.drawn_poses import first_layer
+from unianimate_core.training.network import keep_only_borders
+
+FRAMES, SIZE = 3, 64
+
+
+def given(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
+    random = torch.Generator().manual_seed(1)
+
+    def normal(*shape: int) -> torch.Tensor:
+        return torch.randn(shape, generator=random, dtype=torch.float64).to(dtype)
+
+    h = SIZE // 8
+    conditions = {
+        "text": normal(1, 3, NETWORK.context_dim),
+        "image": normal(2, 1, NETWORK.context_dim),
+        "pose": normal(2, 3, FRAMES, SIZE, SIZE).sigmoid(),
+        "reference_pose": normal(2, 3, 1, SIZE, SIZE).sigmoid(),
+        "reference_latent": normal(2, 4, 1, h, h),
+        "first_frame": normal(2, 3, 1, SIZE, SIZE).sigmoid(),
+    }
+    return normal(2, 4, FRAMES, h, h), torch.tensor([3, 900]), conditions
+
+
+def gradients(unet: UNet, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
+    x, t, conditions = given(dtype)
+    unet.zero_grad()
+    (unet(x, t, **conditions) * torch.linspace(-1, 1, FRAMES, dtype=dtype)[:, None, None]).sum().backward()
+    return {name: parameter.grad.clone() for name, parameter in unet.named_parameters()}  # pyright: ignore
+
+
+def plain_unet(**options) -> UNet:
+    """PyTorch's own layers; no branch begins with zeros, or its inside would have no gradient."""
+    torch.manual_seed(0)
+    return UNet(NETWORK, **options).train()
+
+
+def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
+    """The largest relative difference of a parameter's gradient; those that are zero but for rounding are left out."""
+    largest = max(float(gradient.norm()) for gradient in other.values())
+    return max(
+        float((one[name] - gradient).norm() / gradient.norm())
+        for name, gradient in other.items()
+        if gradient.norm() > 1e-6 * largest
+    )
+
+
+@pytest.fixture(scope="module")
+def expected() -> dict[str, torch.Tensor]:
+    return gradients(plain_unet(split_bytes=None))
+
+
+def test_gradients_are_the_slopes_of_the_loss():
+    """Against differences of the loss itself, in double precision, along a direction of each of some parameters."""
+    unet = plain_unet(split_bytes=None).double()
+    unet.dtype = torch.float64
+    x, t, conditions = given(torch.float64)
+    found = gradients(unet, torch.float64)
+    weights = torch.linspace(-1, 1, FRAMES, dtype=torch.float64)[:, None, None]
+
+    def loss() -> float:
+        with torch.no_grad():
+            return float((unet(x, t, **conditions) * weights).sum())
+
+    chosen = [
+        "conditions.pose.conv1.weight",
+        "conditions.reference_pose.mixer.qkv.weight",
+        "conditions.image_tokens.linear1.bias",
+        "stem.temporal.block.attention1.qkv.weight",
+        "down.0.stages.0.residual.temporal_conv.stages.3.norm.weight",
+        "middle.stage.spatial.block.cross_attention.kv.weight",
+        "time1.weight",
+        "head.conv.weight",
+    ]
+    parameters, step = dict(unet.named_parameters()), 1e-5
+    for name in chosen:
+        direction = torch.randn(parameters[name].shape, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+        with torch.no_grad():
+            parameters[name] += step * direction
+            above = loss()
+            parameters[name] -= 2 * step * direction
+            below = loss()
+            parameters[name] += step * direction
+        slope = float((found[name] * direction).sum())
+        assert (above - below) / (2 * step) == pytest.approx(slope, rel=1e-5, abs=1e-7), name
+
+
+def test_splitting_wide_results_does_not_change_gradients(expected):
+    """It exists to save memory at inference, and stays on for attention on CUDA, whose kernels have limits."""
+    assert distance(gradients(plain_unet(split_bytes=2**12)), expected) < 1e-4
+
+
+def test_layers_for_the_cpu_have_the_same_gradients(expected):
+    unet = plain_unet(split_bytes=None, operations=cpu_layers, attention=cpu_layers.attention)
+    assert distance(gradients(unet), expected) < 1e-4
+
+
+def test_gradient_checkpointing_has_the_same_gradients_dropout_included():
+    unet, saving = make_unet(dropout=0.3), make_unet(dropout=0.3)
+    for parameter in unet.parameters():  # no branch may be silent
+        torch.nn.init.normal_(parameter, std=0.1)
+    saving.load_state_dict(unet.state_dict())
+    keep_only_borders(saving)
+    torch.manual_seed(3)
+    plain = gradients(unet)
+    torch.manual_seed(3)
+    assert distance(gradients(saving), plain) < 1e-5
+
+
+@pytest.mark.parametrize("channels_last", [True, False])
+@pytest.mark.parametrize("shape", [(3, 64, 5, 7), (1, 64, 3, 2), (2, 96, 4, 9)])
+def test_group_norm_is_pytorchs(shape, channels_last):
+    norm = torch.nn.GroupNorm(32, shape[1], eps=1e-5)
+    torch.nn.init.normal_(norm.weight)
+    torch.nn.init.normal_(norm.bias)
+    ours = cpu_layers.GroupNorm(32, shape[1], eps=1e-5)
+    ours.load_state_dict(norm.state_dict())
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 3 + 1
+    if channels_last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    results = []
+    for layer in (norm, ours):
+        x_i = x.clone().requires_grad_()
+        y = layer(x_i)
+        y.square().sum().backward()
+        results.append((y, x_i.grad, layer.weight.grad, layer.bias.grad))
+    for theirs, mine in zip(*results, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=2e-3)
+
+
+def test_group_norm_in_half_precision_keeps_its_sums_whole():
+    """Sums of thousands of bfloat16 values in bfloat16 would lose all but the first hundreds."""
+    x = torch.randn(2, 32, 64, 64, generator=torch.Generator().manual_seed(0)) + 5
+    ours = cpu_layers.GroupNorm(32, 32)
+    exact = torch.nn.functional.group_norm(x.double(), 32).float()
+    assert (ours(x.bfloat16()).float() - exact).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("limit", [cpu_layers.MOST_SCORES, 0])
+def test_attention_is_pytorchs(monkeypatch, limit):
+    """By the whole matrix of scores, and where that would be too large, by the fused kernel."""
+    monkeypatch.setattr(cpu_layers, "MOST_SCORES", limit)
+    random = torch.Generator().manual_seed(0)
+    q, k, v = (torch.randn(3, n, 32, generator=random) for n in (5, 7, 7))
+    heads = [x.unflatten(-1, (2, 16)).transpose(1, 2) for x in (q, k, v)]
+    expected = torch.nn.functional.scaled_dot_product_attention(*heads).transpose(1, 2).flatten(2)
+    torch.testing.assert_close(cpu_layers.attention(q, k, v, 2), expected)
+
+
+def test_the_first_layer_of_drawn_poses_is_the_whole_convolution():
+    """Poses at the border, one beside the other, and a picture that is all black; the gradients too."""
+    conv = torch.nn.Conv2d(3, 8, 3, padding=1)
+    x = torch.zeros(4, 3, 16, 12)
+    x[0, 1, 5:9, 4:5] = 0.7
+    x[1, 0, 0, :] = 1.0
+    x[2, 2, 15, 11] = 0.2
+    weights = torch.linspace(-1, 1, 4 * 8 * 8 * 6).view(4, 8, 8, 6)
+    results = []
+    for layer in (
+        lambda x: torch.nn.functional.avg_pool2d(torch.nn.functional.silu(conv(x)), 2),
+        lambda x: first_layer(x, conv.weight, conv.bias),
+    ):
+        conv.zero_grad()
+        y = layer(x)
+        (y * weights).sum().backward()
+        results.append((y, conv.weight.grad.clone(), conv.bias.grad.clone()))
+    for whole, drawn in zip(*results, strict=True):
+        torch.testing.assert_close(drawn, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_training_on_a_cpu_uses_it_for_poses_and_not_for_pictures():
+    unet = make_unet(dropout=0.0)
+    plain = plain_unet(split_bytes=None)
+    unet.load_state_dict(plain.state_dict())
+    pictures = torch.zeros(1, 3, 2, SIZE, SIZE)
+    pictures[:, :, :, 20:40, 20:30] = 0.5
+    for name in ("pose", "reference_pose", "first_frame"):
+        ours, theirs = getattr(unet.conditions, name), getattr(plain.conditions, name)
+        torch.testing.assert_close(ours(pictures), theirs(pictures), rtol=1e-4, atol=1e-5)
+        assert ("_convolve" in vars(ours)) == (name != "first_frame")

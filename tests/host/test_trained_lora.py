@@ -1,0 +1,74 @@
+"""A LoRA that our trainer made works in ComfyUI's loader as if it were merged into the weights."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from tests.core.training.made_up import RUN, SETTINGS, Squares, linear
+from tests.host.made_up import CHECKPOINT
+from tests.host.test_stock_nodes import patched
+from tests.host.test_workflows import latent_of, node_of
+from unianimate_core.checkpoint import load_unet, to_checkpoint
+from unianimate_core.checkpoint.loading import metadata_of
+from unianimate_core.training.job import Job
+from unianimate_core.training.lora import LoraAdapters
+from unianimate_core.training.loss import DenoisingLoss, empty_text
+from unianimate_core.training.network import loaded_unet
+from unianimate_core.training.prepare import prepare, prepared
+from unianimate_core.training.trainer import make_accelerator, train
+
+pytestmark = pytest.mark.host
+RANK = 2
+
+
+def trained_lora(checkpoint, folder):
+    """A few steps at a high rate, so that it changes something."""
+    settings = replace(SETTINGS, lora_rank=RANK, rate=0.05, dropout=0.0, ema_decay=0.0)
+    unet = loaded_unet(checkpoint, dropout=0.0, device=torch.device("cpu"))
+    prepare(Squares(), folder / "data", linear())
+    job = Job(
+        folder=folder / "run",
+        settings=settings,
+        run=replace(RUN, steps=3),
+        unet=unet,
+        trained=LoraAdapters(unet, RANK),
+        loss=DenoisingLoss(unet, empty_text(unet.config), settings),
+        sequences=prepared(Squares(), folder / "data", linear()),
+    )
+    return train(job, make_accelerator(settings))
+
+
+def merged(checkpoint, lora) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """The checkpoint with the LoRA added to its weights, and its metadata."""
+    unet, factors = load_unet(checkpoint), load_file(lora)
+    for name, weight in unet.named_parameters():
+        key = f"diffusion_model.{name.removesuffix('.weight')}"
+        if f"{key}.alpha" in factors:
+            weight += factors[f"{key}.lora_B.weight"].float() @ factors[f"{key}.lora_A.weight"].float()
+    tensors = to_checkpoint(unet.state_dict(), unet.config)
+    return {name: tensor.contiguous() for name, tensor in tensors.items()}, metadata_of(unet.config)
+
+
+def test_a_trained_lora_is_as_good_as_merged(host, workflow, tmp_path):
+    models = host.base / "models"
+    checkpoint = models / "unianimate" / CHECKPOINT
+    lora = trained_lora(checkpoint, tmp_path)
+    (models / "loras" / "trained.safetensors").write_bytes(lora.read_bytes())
+    tensors, metadata = merged(checkpoint, lora)
+    save_file(tensors, models / "unianimate" / "merged.safetensors", metadata)
+    name, sampler = "unianimate_clip", "UniAnimateSample"
+
+    plain, _ = latent_of(host, workflow(name), sampler)
+    loader = {"lora_name": "trained.safetensors", "strength_model": 1.0}
+    adapted, _ = latent_of(host, patched(workflow(name), sampler, "LoraLoaderModelOnly", **loader), sampler)
+    graph = workflow(name)
+    graph[node_of(graph, "LoadUniAnimate")]["inputs"]["checkpoint"] = "merged.safetensors"
+    expected, _ = latent_of(host, graph, sampler)
+
+    assert "lora key not loaded" not in host.log()
+    assert (expected - plain).norm() > 0.01 * plain.norm(), "the LoRA changes too little to be seen"
+    assert (adapted - expected).norm() < 0.02 * (expected - plain).norm()

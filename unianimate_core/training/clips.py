@@ -1,0 +1,181 @@
+"""What a network is shown: clips cut from sequences, noised, with what each is to be guided by.
+
+Everything that is random about the clip at a position is drawn from the seed and the position alone. So a run goes on
+where it stopped by its step number, and the number of processes changes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ..diffusion import TIMESTEPS, starting_noise
+from .conditions import DROPPABLE, draw_kept
+from .sequences import PreparedSequence
+from .settings import TrainingSettings
+from .workers import end_with_parent
+
+_ORDER, _STEP, _CLIP = range(3)  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class Clips:
+    """A batch of clips: b of them, f frames each, latent size h w, H W pixels.
+
+    latents, noise: b 4 f h w; t: b; pose: b f H W 3, reference_pose, first_frame: b 1 H W 3, all uint8;
+    reference_latent: b 4 1 h w; image: b 1 C or None; kept: b bool for each of DROPPABLE; names: of their sequences.
+    """
+
+    latents: Tensor
+    noise: Tensor
+    t: Tensor
+    pose: Tensor
+    reference_pose: Tensor
+    reference_latent: Tensor
+    first_frame: Tensor
+    image: Tensor | None
+    kept: dict[str, Tensor]
+    names: list[str]
+
+    def to(self, device: torch.device) -> Clips:
+        moved: dict[str, Any] = {name: _moved(getattr(self, name), device) for name in _TENSORS}
+        kept = {name: mask.to(device, non_blocking=True) for name, mask in self.kept.items()}
+        return Clips(kept=kept, names=self.names, **moved)
+
+
+_TENSORS = ("latents", "noise", "t", "pose", "reference_pose", "reference_latent", "first_frame", "image")
+
+
+def _moved(value: Tensor | None, device: torch.device) -> Tensor | None:
+    return None if value is None else value.to(device, non_blocking=True)
+
+
+class TrainingClips(Dataset):
+    """The clip at each position, a batch of one. position = step * batch + number of the clip in its step."""
+
+    def __init__(self, sequences: Sequence[PreparedSequence], settings: TrainingSettings):
+        self.sequences, self.settings = sequences, settings
+
+    def __getitem__(self, position: int) -> Clips:
+        settings = self.settings
+        round_, place = divmod(position, len(self.sequences))
+        sequence = self.sequences[_order(settings.seed, round_, len(self.sequences))[place]]
+        count, t = self._shared(position)
+        random = _random(settings.seed, _CLIP, position)
+        return read_clip(
+            sequence,
+            reference=int(random.integers(sequence.length)),
+            frames=draw_frames(random, sequence.length, count, settings.largest_stride),
+            t=t,
+            kept=draw_kept(random, settings),
+            noise_seed=int(random.integers(2**63)),
+            offset_noise=settings.offset_noise,
+        )
+
+    def _shared(self, position: int) -> tuple[int, int]:
+        """(frames, timestep) of a clip. A step's clips are equally long, and their timesteps spread evenly from a
+        common random start, so that each step sees little and much noise. Source: Kingma et al. 2021, Variational
+        Diffusion Models, appendix I.1.
+        """
+        step, number = divmod(position, self.settings.batch)
+        random = _random(self.settings.seed, _STEP, step)
+        frames = int(random.choice(self.settings.frames))
+        return frames, int((random.random() + number / self.settings.batch) % 1 * TIMESTEPS)
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, round_: int, count: int) -> np.ndarray:
+    """Every sequence once, in an order of its own each time round."""
+    return _random(seed, _ORDER, round_).permutation(count)
+
+
+def _random(seed: int, stream: int, number: int) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64([seed, stream, number]))
+
+
+def draw_frames(random: np.random.Generator, length: int, count: int, largest_stride: int) -> list[int]:
+    """`count` evenly spaced frames of a sequence of `length`, forwards in time."""
+    largest = 1 if count == 1 else (length - 1) // (count - 1)
+    assert largest >= 1, "sources refuse sequences that are too short"
+    stride = int(random.integers(1, min(largest, largest_stride) + 1))
+    start = int(random.integers(length - stride * (count - 1)))
+    return [start + stride * index for index in range(count)]
+
+
+def read_clip(
+    sequence: PreparedSequence,
+    *,
+    reference: int,
+    frames: list[int],
+    t: int,
+    kept: dict[str, bool],
+    noise_seed: int,
+    offset_noise: float,
+) -> Clips:
+    """A batch of one: the frames of a sequence, guided by one of its pictures."""
+    latents = sequence.latents(frames)[None]
+    image = sequence.image(reference)
+    noise = starting_noise(tuple(latents.shape), torch.Generator().manual_seed(noise_seed), offset_noise)  # pyright: ignore[reportArgumentType]
+    return Clips(
+        latents=latents,
+        noise=noise,
+        t=torch.tensor([t]),
+        pose=sequence.poses(frames)[None],
+        reference_pose=sequence.poses([reference])[None],
+        reference_latent=sequence.latents([reference])[None],
+        first_frame=sequence.pictures(frames[:1])[None],
+        image=None if image is None else image[None],
+        kept={name: torch.tensor([kept[name]]) for name in DROPPABLE},
+        names=[sequence.name],
+    )
+
+
+def together(clips: Sequence[Clips]) -> Clips:
+    """Batches as one batch."""
+
+    def joined(name: str) -> Tensor | None:
+        values = [getattr(clip, name) for clip in clips]
+        return None if values[0] is None else torch.cat(values)
+
+    tensors: dict[str, Any] = {name: joined(name) for name in _TENSORS}
+    kept = {name: torch.cat([clip.kept[name] for clip in clips]) for name in DROPPABLE}
+    return Clips(kept=kept, names=[name for clip in clips for name in clip.names], **tensors)
+
+
+class _Positions(Sampler):
+    """For each pass the positions of this process's clips, from a step on without end."""
+
+    def __init__(self, first_step: int, batch: int, at_once: int, process: int, processes: int):
+        self.first_step, self.batch, self.at_once = first_step, batch, at_once
+        self.process, self.processes = process, processes
+
+    def __iter__(self) -> Iterator[list[int]]:
+        step, share = self.first_step, self.batch // self.processes
+        while True:
+            first = step * self.batch + self.process * share
+            for start in range(first, first + share, self.at_once):
+                yield list(range(start, start + self.at_once))
+            step += 1
+
+
+def batches(
+    clips: TrainingClips, first_step: int, at_once: int, *, process: int = 0, processes: int = 1, workers: int = 0
+) -> Iterator[Clips]:
+    """The batches of one process from a step on, without end, read ahead by worker processes."""
+    positions = _Positions(first_step, clips.settings.batch, at_once, process, processes)
+    loader = DataLoader(
+        clips,
+        batch_sampler=positions,
+        collate_fn=together,
+        num_workers=workers,
+        worker_init_fn=end_with_parent,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return iter(loader)

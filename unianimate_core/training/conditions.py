@@ -1,0 +1,67 @@
+"""Which conditions a clip is shown while training, and what those that are dropped contribute: nothing.
+
+Source: UniAnimate, section 3.2, training and inference.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from ..model import Conditions, UNet
+from .settings import TrainingSettings
+
+DROPPABLE = ("image", "pose", "reference", "reference_pose", "first_frame")
+
+
+def draw_kept(random: np.random.Generator, settings: TrainingSettings) -> dict[str, bool]:
+    """Whether each condition of a clip is kept: all of them, none, or each by a chance of its own."""
+    share, chances = random.random(), random.random(len(DROPPABLE))
+    if share < settings.all_dropped:
+        return dict.fromkeys(DROPPABLE, False)
+    if share < settings.all_dropped + settings.all_kept:
+        return dict.fromkeys(DROPPABLE, True)
+    drops = dict.fromkeys(DROPPABLE, settings.condition_drop) | {"first_frame": settings.first_frame_drop}
+    return {name: bool(chance >= drops[name]) for name, chance in zip(DROPPABLE, chances, strict=True)}
+
+
+def embed_kept(unet: UNet, text: Tensor, given: Mapping[str, Tensor | None], kept: Mapping[str, Tensor]) -> Conditions:
+    """The embedded conditions of a batch of clips each of which keeps its own.
+
+    text: 1 n C. given: keywords of UNet.forward but the text; kept: for each of DROPPABLE, b bool. Only what is kept
+    is computed, but always one clip's, so that every process has gradients of the same parameters.
+    """
+    encoder = unet.conditions
+    pose = _of_kept(encoder.pose, kept["pose"], given["pose"])
+    first_frame = _of_kept(encoder.first_frame, kept["first_frame"], given["first_frame"])
+    tokens = _of_kept(encoder.image_tokens, kept["image"], given["image"])
+    reference = _of_kept(encoder.reference, kept["reference"], given["reference_latent"])
+    reference_pose = _of_kept(
+        encoder.reference_pose, kept["reference"] & kept["reference_pose"], given["reference_pose"]
+    )
+    if reference is not None and reference_pose is not None:
+        reference = reference + reference_pose
+    return Conditions(encoder.context(text, tokens), pose=pose, first_frame=first_frame, reference=reference)
+
+
+def _of_kept(encode: Callable[[Tensor], Tensor], kept: Tensor, value: Tensor | None) -> Tensor | None:
+    """encode(value) where kept, and zeros for the other clips; None where there is no value."""
+    if value is None:
+        return None
+    chosen = kept.nonzero().flatten()
+    computed = chosen if len(chosen) else kept.new_zeros(1, dtype=torch.long)
+    features = encode(value[computed])
+    if not len(chosen):
+        features = 0 * features
+    if len(computed) == len(value):
+        return features
+    return features.new_zeros(len(value), *features.shape[1:]).index_copy(0, computed, features)
+
+
+def as_network_sees(pictures: Tensor) -> Tensor:
+    """uint8 b f H W 3 to b 3 f H W in [0, 1], in channels-last memory for each frame."""
+    return rearrange(pictures, "b f h w c -> b c f h w").float() / 255

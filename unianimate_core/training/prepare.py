@@ -1,0 +1,123 @@
+"""Preparing data: what is read or drawn in other processes is encoded here, once, and kept on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm import tqdm
+
+from ..content_hash import content_hash
+from ..pose import draw_poses
+from .autoencoders import Autoencoder
+from .sequences import PreparedSequence, file_name, open_sequence, write_sequence
+from .sources import RawSequence, Source
+from .workers import end_with_parent
+
+FRAMES_AT_ONCE = 16
+POSE_THREADS = 1  # each process draws by itself
+
+
+class _Raw(Dataset):
+    """Raw sequences with their drawn poses; what goes wrong is returned, for other processes lose an error's text."""
+
+    def __init__(self, source: Source, indices: Sequence[int]):
+        self.source, self.indices = source, indices
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, position: int) -> tuple[int, RawSequence, np.ndarray] | Exception:
+        index = self.indices[position]
+        try:
+            raw = self.source.read(index)
+            height, width = raw.pictures[0].shape[:2]
+            return index, raw, draw_poses(raw.poses, height, width, threads=POSE_THREADS)
+        except (ValueError, OSError, ImportError) as error:
+            return error
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def prepare(
+    source: Source,
+    folder: str | os.PathLike,
+    autoencoder: Autoencoder,
+    *,
+    clip: Any = None,
+    workers: int = 0,
+    share: tuple[int, int] = (0, 1),
+) -> None:
+    """Encode every sequence of a source that the folder does not hold yet.
+
+    clip: a ClipEncoder, whose picture embeddings are kept too. share: (number of this process, how many there are).
+    Raises what the source raises for what cannot be read; what is finished by then stays.
+    """
+    suffix = _encoders_hash(autoencoder, clip)
+    missing = [
+        index
+        for index in range(share[0], len(source.names), share[1])
+        if open_sequence(_path(source, folder, index, suffix), "") is None
+    ]
+    loader = DataLoader(
+        _Raw(source, missing),
+        batch_size=None,
+        collate_fn=_as_it_is,
+        num_workers=min(workers, len(missing)),
+        worker_init_fn=end_with_parent,
+    )
+    title = "preparing data" if share[0] == 0 else None
+    for result in tqdm(loader, desc=title, unit=" sequences", disable=title is None or not missing):
+        if isinstance(result, Exception):
+            raise result
+        index, raw, poses = result
+        pictures = list(_encoded(raw.pictures, autoencoder, clip))
+        images = torch.cat([image for _, image in pictures if image is not None]) if clip is not None else None
+        write_sequence(
+            _path(source, folder, index, suffix),
+            torch.cat([latent for latent, _ in pictures]),
+            poses,
+            raw.pictures,
+            images,
+        )
+
+
+def prepared(
+    source: Source, folder: str | os.PathLike, autoencoder: Autoencoder, clip: Any = None
+) -> list[PreparedSequence]:
+    """The sequences of a source, all of which have been prepared."""
+    suffix = _encoders_hash(autoencoder, clip)
+    found = [open_sequence(_path(source, folder, index, suffix), name) for index, name in enumerate(source.names)]
+    assert None not in found, "prepare() has run"
+    return [sequence for sequence in found if sequence is not None]
+
+
+def _encoded(
+    pictures: Sequence[np.ndarray], autoencoder: Autoencoder, clip: Any
+) -> Iterator[tuple[Tensor, Tensor | None]]:
+    """Pieces of latents, n 4 h w, and of picture embeddings, n C."""
+    for start in range(0, len(pictures), FRAMES_AT_ONCE):
+        frames = torch.from_numpy(np.stack(pictures[start : start + FRAMES_AT_ONCE])).float() / 255
+        frames = rearrange(frames, "f h w c -> 1 c f h w")
+        latents = rearrange(autoencoder.encode(frames), "1 c f h w -> f c h w").cpu()
+        if not latents.isfinite().all():
+            raise ValueError("the VAE makes values that are no numbers of a picture: try it in another precision")
+        image = None if clip is None else clip.image(rearrange(frames, "1 c f h w -> f c h w"))[:, 0].cpu()
+        yield latents, image
+
+
+def _encoders_hash(autoencoder: Autoencoder, clip: Any) -> str:
+    return content_hash(autoencoder.identity, None if clip is None else (clip.path.name, clip.path.stat().st_size))
+
+
+def _path(source: Source, folder: str | os.PathLike, index: int, suffix: str) -> Path:
+    return Path(folder) / file_name(content_hash(source.key(index), suffix))

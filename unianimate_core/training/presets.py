@@ -1,0 +1,85 @@
+"""Named runs: a network, how it is trained, and what came out when it was."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..config import ModelConfig
+from .settings import TrainingError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """settings, run: values of TrainingSettings and RunSettings that differ from the defaults.
+
+    network: of a new network; None where a run starts from a checkpoint. characters: drawn for it.
+    world: values of characters.WorldSettings. expected: what came of it, where it was measured.
+    """
+
+    network: ModelConfig | None
+    settings: dict[str, Any]
+    run: dict[str, Any]
+    expected: str
+    characters: int = 0
+    motion_frames: int = 16
+    world: dict[str, Any] = field(default_factory=dict)
+
+
+PRESETS = {
+    "paper": Preset(
+        network=None,
+        settings={},
+        run={"steps": 20_000, "clips_at_once": 1, "gradient_checkpointing": True},
+        expected="not measured: the released weights on the user's own videos, as in sections 3.2 and 4.1",
+    ),
+    "mini": Preset(
+        network=ModelConfig(
+            dim=32,
+            multipliers=(2, 2, 3),
+            residual_blocks=1,
+            attention_levels=(False, True, True),
+            head_dim=32,
+            stem_width=32,
+            context_dim=32,
+            image_tokens=1,
+        ),
+        settings={
+            "width": 128,
+            "height": 128,
+            "frames": (1, 4, 4, 4, 8),
+            "largest_stride": 2,
+            "batch": 8,
+            "optimiser": "muon",
+            "rate": 0.01,
+            "warm_up": 100,
+            "weighting": "x0",
+            "condition_drop": 0.0,
+            "first_frame_drop": 0.8,
+            "all_dropped": 0.05,
+            "all_kept": 0.0,
+            "ema_decay": 0.998,
+            "dropout": 0.0,
+        },
+        run={
+            "steps": 12_000,
+            "cool_down": 0.3,
+            "workers": 1,
+            "save_every": 100,
+            "validate_every": 1_000,
+            "validation_frames": 8,
+            "validation_steps": 10,
+            "guidance": 1.0,
+        },
+        characters=3_500,
+        motion_frames=8,
+        world={"small_share": 0.0, "largest_heading": 30.0},
+        expected="not measured yet",
+    ),
+}
+
+
+def preset(name: str) -> Preset:
+    if name not in PRESETS:
+        raise TrainingError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,93 @@
+"""Prepared sequences: one person in one place for some frames, encoded once, so that training only reads.
+
+Each is a safetensors file: latents n 4 h w in half precision, picture embeddings n C where there are any, poses as
+drawn (PNG, without loss) and pictures (JPEG, for the first frame), each packed one after the other with its ends.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ..atomic import replacing
+from ..pose.opencv import cv2
+from .settings import TrainingError
+
+JPEG_QUALITY = 95
+
+
+@dataclass(frozen=True)
+class PreparedSequence:
+    """A file of one sequence, read in pieces. name: as errors and curves call it."""
+
+    path: Path
+    name: str
+    length: int
+
+    def latents(self, frames: Sequence[int]) -> Tensor:
+        """4 f h w, fp32, latent units."""
+        with safe_open(self.path, framework="pt") as file:
+            part = file.get_slice("latents")[min(frames) : max(frames) + 1]
+        return part[[frame - min(frames) for frame in frames]].float().movedim(0, 1)
+
+    def image(self, frame: int) -> Tensor | None:
+        """The embedding of one picture: 1 C, or None where none was made."""
+        with safe_open(self.path, framework="pt") as file:
+            if "images" not in file.keys():  # noqa: SIM118  (no mapping)
+                return None
+            return file.get_tensor("images")[frame : frame + 1].float()
+
+    def poses(self, frames: Sequence[int]) -> Tensor:
+        """uint8 f H W 3, as the network sees them."""
+        return self._unpack("poses", frames)
+
+    def pictures(self, frames: Sequence[int]) -> Tensor:
+        """uint8 f H W 3, RGB."""
+        return self._unpack("pictures", frames)
+
+    def _unpack(self, kind: str, frames: Sequence[int]) -> Tensor:
+        with safe_open(self.path, framework="pt") as file:
+            ends = [0, *file.get_tensor(f"{kind}.ends").tolist()]
+            packed = file.get_slice(f"{kind}.packed")
+            pieces = [packed[ends[frame] : ends[frame + 1]] for frame in frames]
+        return torch.from_numpy(np.stack([cv2.imdecode(piece.numpy(), cv2.IMREAD_COLOR_RGB) for piece in pieces]))
+
+
+def open_sequence(path: Path, name: str) -> PreparedSequence | None:
+    """The sequence of a file, or None where there is none, or a damaged one that is to be made again."""
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return PreparedSequence(path, name, file.get_slice("latents").get_shape()[0])
+    except (SafetensorError, OSError):
+        return None
+
+
+def write_sequence(
+    path: Path, latents: Tensor, poses: Sequence[np.ndarray], pictures: Sequence[np.ndarray], images: Tensor | None
+) -> None:
+    """latents: n 4 h w; poses, pictures: n of uint8 H W 3, RGB; images: n C or None. Whole or not at all."""
+    if not len(latents) == len(poses) == len(pictures):
+        raise TrainingError(f"{path.name}: {len(latents)} latents, {len(poses)} poses, {len(pictures)} pictures")
+    tensors = {"latents": latents.half().contiguous()}
+    if images is not None:
+        tensors["images"] = images.half().contiguous()
+    jpeg = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
+    for kind, frames, suffix, options in (("poses", poses, ".png", []), ("pictures", pictures, ".jpg", jpeg)):
+        encoded = [cv2.imencode(suffix, np.ascontiguousarray(frame[..., ::-1]), options)[1] for frame in frames]
+        tensors[f"{kind}.packed"] = torch.from_numpy(np.concatenate(encoded))
+        tensors[f"{kind}.ends"] = torch.tensor(np.cumsum([len(piece) for piece in encoded]))
+    with replacing(path, expected_bytes=sum(t.numel() * t.itemsize for t in tensors.values())) as part:
+        save_file(tensors, part)
+
+
+def file_name(key: str) -> str:
+    return f"{key[:32]}.safetensors"

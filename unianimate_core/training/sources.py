@@ -1,0 +1,193 @@
+"""Where clips come from: people drawn for the purpose, or a folder of videos with key points beside them."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..content_hash import content_hash
+from ..pose import Pose, PoseError, choose_people, read_keypoints
+from ..pose.keypoint_json import people_by_frame
+from ..pose.opencv import cv2
+from ..video import read_frames
+from .settings import TrainingError
+from .world import Split
+
+VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
+MOST_FRAMES = 512  # of one sequence; longer videos are cut
+
+
+@dataclass(frozen=True)
+class RawSequence:
+    """pictures: n of uint8 H W 3, RGB; poses: n, as fractions of the same picture."""
+
+    pictures: list[np.ndarray]
+    poses: list[Pose]
+
+
+class Source(Protocol):
+    """Sequences by number. names: one each; key(i): a hash of all that decides what read(i) gives."""
+
+    @property
+    def names(self) -> list[str]: ...
+    def key(self, index: int) -> str: ...
+    def read(self, index: int) -> RawSequence: ...
+    def description(self) -> dict[str, Any]:
+        """What a run records of its data, to refuse others."""
+        ...
+
+
+@dataclass(frozen=True)
+class DrawnPeople:
+    """Drawn characters; the first picture of each sequence is the character's reference, the others are a motion.
+
+    count: how many, to which more may be added when a run is continued; frames: of each motion; height, width: pixels;
+    world: characters.WorldSettings.
+    """
+
+    count: int
+    frames: int
+    height: int
+    width: int
+    split: Split
+    world: Any
+
+    def __post_init__(self) -> None:
+        if self.count < 1:
+            raise TrainingError(f"{self.count} characters are too few: give at least 1")
+
+    @property
+    def names(self) -> list[str]:
+        return [f"character {index} of {self.split}" for index in range(self.count)]
+
+    def key(self, index: int) -> str:
+        return content_hash("drawn", self.description(), self.height, self.width, index)
+
+    def read(self, index: int) -> RawSequence:
+        from .characters import draw_clip
+
+        clip = draw_clip(index, self.frames, self.height, self.width, split=self.split, world=self.world)
+        return RawSequence([clip.reference, *clip.frames], [clip.reference_pose, *clip.poses])
+
+    def description(self) -> dict[str, Any]:
+        return {
+            "kind": "drawn people",
+            "frames": self.frames,
+            "split": self.split,
+            "world": asdict(self.world),
+        }
+
+
+@dataclass(frozen=True)
+class _Piece:
+    video: Path
+    keypoints: Path
+    start: int
+    stop: int
+    total: int
+
+
+class VideoFolder:
+    """Videos with a JSON of key points beside each: dance.mp4 and dance.json, a frame of the one for each of the other.
+
+    Pictures are scaled until they cover height x width and cut about their middle, poses with them. The tracked
+    person of each video is taken. shortest: frames that a sequence must have.
+    Raises TrainingError where there is no video, or one without key points.
+    """
+
+    def __init__(self, folder: str | os.PathLike, height: int, width: int, shortest: int):
+        self.folder, self.height, self.width, self.shortest = Path(folder), height, width, shortest
+        if not self.folder.is_dir():
+            raise TrainingError(f"there is no folder {folder}: give one with videos and key points beside them")
+        self.videos = sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+        if not self.videos:
+            raise TrainingError(
+                f"{folder} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}): put videos there, and beside each "
+                "its key points as JSON, such as SavePoseKeypoints writes"
+            )
+        without = [path.name for path in self.videos if not path.with_suffix(".json").is_file()]
+        if without:
+            raise TrainingError(
+                f"{len(without)} of {len(self.videos)} videos have no key points ({', '.join(without[:3])}): "
+                "save them beside each as JSON of the same name"
+            )
+
+    @cached_property
+    def pieces(self) -> list[_Piece]:
+        """Every video in pieces of at most MOST_FRAMES, by its number of key points."""
+        pieces = []
+        for video in self.videos:
+            keypoints = video.with_suffix(".json")
+            try:
+                total = len(read_keypoints(keypoints))
+            except PoseError as error:
+                raise TrainingError(str(error)) from error
+            if total < self.shortest:
+                raise TrainingError(
+                    f"{video.name} has {total} frames of key points, a clip needs {self.shortest}: "
+                    "remove it, or train with shorter clips"
+                )
+            count = -(-total // MOST_FRAMES)
+            ends = [round(total * part / count) for part in range(count + 1)]
+            pieces += [_Piece(video, keypoints, ends[i], ends[i + 1], total) for i in range(count)]
+        return pieces
+
+    @property
+    def names(self) -> list[str]:
+        return [piece.video.name + (f" from frame {piece.start}" if piece.start else "") for piece in self.pieces]
+
+    def key(self, index: int) -> str:
+        piece = self.pieces[index]
+        stamps = [(file.stat().st_size, file.stat().st_mtime_ns) for file in (piece.video, piece.keypoints)]
+        return content_hash("video", piece.video.name, stamps, piece.start, piece.stop, self.height, self.width)
+
+    def read(self, index: int) -> RawSequence:
+        """Raises TrainingError where the video cannot be read, or has another number of frames than key points."""
+        piece = self.pieces[index]
+        pictures, count, size = [], 0, (1, 1)
+        try:
+            for count, frame in enumerate(read_frames(piece.video), start=1):
+                size = frame.shape[1], frame.shape[0]
+                if piece.start < count <= piece.stop:
+                    pictures.append(cover(frame, self.height, self.width))
+        except ValueError as error:
+            raise TrainingError(str(error)) from error
+        if count != piece.total:
+            raise TrainingError(
+                f"{piece.video.name} has {count} frames, {piece.keypoints.name} {piece.total}: "
+                "find the poses of this video again, in every frame"
+            )
+        people = people_by_frame(read_keypoints(piece.keypoints))
+        poses = choose_people(people, aspect=size[0] / size[1])[piece.start : piece.stop]
+        return RawSequence(pictures, [covered(pose, size, (self.width, self.height)) for pose in poses])
+
+    def description(self) -> dict[str, Any]:
+        """Names and key points, not the folder's path, so that it may be moved."""
+        keys = [self.key(index) for index in range(len(self.pieces))]
+        return {"kind": "videos", "count": len(self.videos), "content": content_hash(keys)}
+
+
+def cover(picture: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The picture scaled until it covers height x width, and cut about its middle. uint8 h w 3."""
+    scale = max(height / picture.shape[0], width / picture.shape[1])
+    scaled_height, scaled_width = (max(round(side * scale), least) for side, least in _sides(picture, height, width))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    scaled = cv2.resize(picture, (scaled_width, scaled_height), interpolation=method)
+    top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
+    return np.ascontiguousarray(scaled[top : top + height, left : left + width])
+
+
+def _sides(picture: np.ndarray, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (picture.shape[0], height), (picture.shape[1], width)
+
+
+def covered(pose: Pose, size: tuple[int, int], new_size: tuple[int, int]) -> Pose:
+    """The pose in fractions of what `cover` leaves of a picture. size, new_size: width and height."""
+    scale = max(new_size[0] / size[0], new_size[1] / size[1])
+    factors = np.array([size[0] * scale / new_size[0], size[1] * scale / new_size[1]])
+    return pose.moved(lambda points: 0.5 + (points - 0.5) * factors)

@@ -1,0 +1,229 @@
+"""The training loop, on accelerate: one process, several GPUs or several machines.
+
+To continue a run is to call this again with the same job: it goes on from the newest state, bit by bit as if it had
+never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from ..atomic import replacing
+from ..checkpoint.names import precision_of
+from .clips import Clips, TrainingClips, batches
+from .curves import Curves
+from .ema import WeightMean
+from .interruption import Interruption
+from .job import Job
+from .network import keep_only_borders
+from .optimisers import make_optimisers
+from .settings import PRECISIONS, TrainingError, TrainingSettings, rate_factor
+from .states import State, States
+
+WEIGHTS, MEANS, OPTIMISER = "weights.safetensors", "ema.safetensors", "optimiser.safetensors"
+
+
+def make_accelerator(settings: TrainingSettings) -> Accelerator:
+    unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # image tokens, where there are no embeddings
+    return Accelerator(
+        mixed_precision=PRECISIONS[settings.precision], cpu=not torch.cuda.is_available(), kwargs_handlers=[unused]
+    )
+
+
+def train(job: Job, accelerator: Accelerator) -> Path:
+    """Train to the end, or from where the run stopped; the file of the result.
+
+    Raises TrainingError where the folder holds another run, a loss is no number, or a signal asked to stop, and OSError
+    where a state cannot be written; in each case the newest good state stays.
+    """
+    trainer = Trainer(job, accelerator)
+    with Interruption() as interruption:
+        trainer.train(interruption)
+    return trainer.write_result()
+
+
+class Trainer:
+    def __init__(self, job: Job, accelerator: Accelerator):
+        self.job, self.settings, self.run, self.accelerator = job, job.settings, job.run, accelerator
+        self.main = accelerator.is_main_process
+        self.parameters = job.trained.parameters
+        self.at_once, self.passes = job.run.passes(job.settings.batch, accelerator.num_processes)
+        if job.run.gradient_checkpointing:
+            keep_only_borders(job.unet)
+        self.optimisers = make_optimisers(self.parameters, job.settings)
+        self.loss, *self.prepared_optimisers = accelerator.prepare(job.loss, *self.optimisers)
+        self.mean = WeightMean(self.parameters, job.settings.ema_decay)
+        self.states = States(job.folder / "states", job.whole_identity(), job.run.kept_states)
+        self.step = 0
+        self._restore()
+
+    def train(self, interruption: Interruption) -> None:
+        if self.step >= self.run.steps:
+            return
+        clips = self._batches()
+        curves = Curves(self.job.folder / "curves", self.step, enabled=self.main)
+        bar = tqdm(total=self.run.steps, initial=self.step, unit=" steps", disable=not self.main, smoothing=0.02)
+        with curves, bar:
+            while self.step < self.run.steps:
+                loss, norm, stop = self._step(clips, curves, interruption)
+                bar.update()
+                bar.set_postfix_str(f"loss {curves.smooth_loss:.4f}", refresh=False)
+                curves.add_step(self.step, loss, norm, self._rate(self.step - 1), self.settings.batch)
+                self._save_or_validate(curves, stop)
+                if stop:
+                    raise TrainingError(
+                        f"stopped after step {self.step} of {self.run.steps}, which is kept: "
+                        "repeat the command to go on"
+                    )
+
+    def _batches(self) -> Iterator[Clips]:
+        return batches(
+            TrainingClips(self.job.sequences, self.settings),
+            self.step,
+            self.at_once,
+            process=self.accelerator.process_index,
+            processes=self.accelerator.num_processes,
+            workers=self.run.workers,
+        )
+
+    def _step(self, clips: Iterator[Clips], curves: Curves, interruption: Interruption) -> tuple[float, float, bool]:
+        """One step of the optimiser: (the loss, the gradient's norm, whether to stop)."""
+        _seed_dropout(self.settings.seed, self.step, self.accelerator.process_index)
+        losses, names = [], []
+        for number in range(self.passes):
+            batch = next(clips).to(self.accelerator.device)
+            last = number == self.passes - 1
+            with self.accelerator.no_sync(self.loss) if not last else nullcontext():
+                loss_of_each = self.loss(batch)
+                self.accelerator.backward(loss_of_each.mean() / self.passes)
+            losses.append(loss_of_each.detach())
+            names += batch.names
+            curves.add_losses(batch.t, loss_of_each)
+        loss, stop = self._agree(torch.cat(losses), names, interruption)
+        norm = self._update(names)
+        self.mean.update(self.step)
+        self.step += 1
+        return loss, norm, stop
+
+    def _agree(self, losses: Tensor, names: list[str], interruption: Interruption) -> tuple[float, bool]:
+        """The mean loss of all processes, and whether any was asked to stop. Raises where a loss is no number."""
+        wrong = ~losses.isfinite()
+        facts = torch.stack([losses.nan_to_num().mean(), wrong.any().float(), losses.new_tensor(interruption.asked)])
+        loss, any_wrong, asked = self.accelerator.reduce(facts, reduction="mean").tolist()  # pyright: ignore[reportAttributeAccessIssue]
+        if any_wrong:
+            of_mine = [f"{names[index]} ({losses[index].item()})" for index in wrong.nonzero().flatten().tolist()]
+            raise TrainingError(
+                f"the loss of {', '.join(gather_object(of_mine)[:5])} is no number at step {self.step}: look at that "
+                f"clip, or lower the rate; {self._newest()}"
+            )
+        return loss, asked > 0
+
+    def _update(self, names: list[str]) -> float:
+        limit = self.settings.gradient_clip or math.inf
+        norm = float(self.accelerator.clip_grad_norm_(self.parameters.values(), limit) or 0.0)  # pyright: ignore[reportArgumentType]
+        if not math.isfinite(norm) and self.accelerator.scaler is None:  # a scaler skips such steps by itself
+            raise TrainingError(
+                f"the gradient of step {self.step} is {norm}, of the clips {', '.join(names[:5])}: lower the rate; "
+                f"{self._newest()}"
+            )
+        for optimiser, prepared in zip(self.optimisers, self.prepared_optimisers, strict=True):
+            for group in optimiser.param_groups:
+                group["lr"] = group["share"] * self._rate(self.step)
+            prepared.step()
+            prepared.zero_grad()
+        return norm
+
+    def _rate(self, step: int) -> float:
+        return self.settings.rate * rate_factor(step, self.settings.warm_up, self.run)
+
+    def _newest(self) -> str:
+        return f"the states in {self.states.folder} were kept"
+
+    def _save_or_validate(self, curves: Curves, stop: bool) -> None:
+        ended = self.step == self.run.steps
+        if ended or stop or self.step % self.run.save_every == 0:
+            self._save()
+        if self.job.validate is not None and not stop and (ended or self.step % self.run.validate_every == 0):
+            started = time.perf_counter()
+            with self.mean.applied():
+                results = self.job.validate(self.job.unet, self.step, self.accelerator)
+            self.job.unet.train()
+            curves.add_validation(self.step, results)
+            curves.pause(time.perf_counter() - started)
+
+    def _save(self) -> None:
+        if not self.main:
+            return
+        trained = self.job.trained
+        state = State(
+            self.step,
+            {
+                WEIGHTS: trained.stored(self.parameters),
+                MEANS: trained.stored(self.mean.means),
+                OPTIMISER: self._moments(),
+            },
+            {} if self.accelerator.scaler is None else {"scaler": self.accelerator.scaler.state_dict()},
+        )
+        self.states.save(state, {WEIGHTS: trained.metadata, MEANS: trained.metadata})
+
+    def _moments(self) -> dict[str, Tensor]:
+        return {
+            f"{name}/{kind}": tensor
+            for name, parameter in self.parameters.items()
+            for optimiser in self.optimisers
+            for kind, tensor in optimiser.state.get(parameter, {}).items()
+        }
+
+    @torch.no_grad()
+    def _restore(self) -> None:
+        state = self.states.newest()
+        if state is None:
+            return
+        trained = self.job.trained
+        for name, tensor in trained.restored(state.files[WEIGHTS]).items():
+            self.parameters[name].copy_(tensor)
+        self.mean.load(trained.restored(state.files[MEANS]))
+        for key, tensor in state.files[OPTIMISER].items():
+            name, kind = key.rsplit("/", 1)
+            parameter = self.parameters[name]
+            like_it = tensor if kind == "step" else torch.empty_like(parameter).copy_(tensor)
+            self._optimiser_of(parameter).state[parameter][kind] = like_it
+        if self.accelerator.scaler is not None:
+            self.accelerator.scaler.load_state_dict(state.values["scaler"])
+        self.step = state.step
+
+    def _optimiser_of(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
+        return next(
+            optimiser
+            for optimiser in self.optimisers
+            if any(parameter is other for group in optimiser.param_groups for other in group["params"])
+        )
+
+    def write_result(self) -> Path:
+        """The mean weights in half precision, as the nodes load them."""
+        path = self.job.folder / self.job.trained.file_name
+        if self.main:
+            stored = self.job.trained.stored(self.mean.means)
+            halves = {
+                name: tensor.to("cpu", precision_of(name, torch.float16)).contiguous()
+                for name, tensor in stored.items()
+            }
+            with replacing(path, expected_bytes=sum(tensor.nbytes for tensor in halves.values())) as part:
+                save_file(halves, part, metadata={"format": "pt", **self.job.trained.metadata})
+        return path
+
+
+def _seed_dropout(*numbers: int) -> None:
+    torch.manual_seed(int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1))

@@ -1,0 +1,94 @@
+"""Validation: clips that were not trained on, animated by the mean weights, as videos and as PSNR."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+from einops import rearrange
+from torch import Tensor
+
+from ..diffusion import ddim_sample, guided, starting_noise
+from ..model import UNet
+from ..video import video_writer
+from .autoencoders import Autoencoder
+from .conditions import as_network_sees
+from .sequences import PreparedSequence
+from .settings import RunSettings
+
+FPS = 8
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Animates the first frames of some sequences, each from its first picture. folder: for the videos.
+
+    A sequence's picture 0 is the reference, and pictures 1 to validation_frames are to be made.
+    """
+
+    folder: Path
+    sequences: list[PreparedSequence]
+    autoencoder: Autoencoder
+    text: Tensor
+    run: RunSettings
+    offset_noise: float
+    seed: int
+
+    @torch.no_grad()
+    def __call__(self, unet: UNet, step: int, accelerator: Accelerator) -> dict[str, float]:
+        """Mean PSNR in dB: of the results, of the reference picture copied, and of the truth through the VAE."""
+        unet.eval()
+        mine = range(accelerator.process_index, len(self.sequences), accelerator.num_processes)
+        scores = [self._animate(unet, number, step, accelerator) for number in mine]
+        scores = gather_object(scores)
+        return {name: sum(score[name] for score in scores) / len(scores) for name in scores[0]}
+
+    def _animate(self, unet: UNet, number: int, step: int, accelerator: Accelerator) -> dict[str, float]:
+        sequence, device = self.sequences[number], accelerator.device
+        frames = list(range(1, min(self.run.validation_frames, sequence.length - 1) + 1))
+        truth = as_network_sees(sequence.pictures(frames)[None])
+        poses, reference_pose = sequence.poses(frames), sequence.poses([0])
+        reference = as_network_sees(sequence.pictures([0])[None])
+        image = sequence.image(0)
+        conditions = {
+            "pose": as_network_sees(poses[None]).to(device),
+            "reference_pose": as_network_sees(reference_pose[None]).to(device),
+            "reference_latent": sequence.latents([0])[None].to(device),
+            "image": None if image is None else image[None].to(device),
+        }
+        latents = sequence.latents(frames)[None]
+        generator = torch.Generator().manual_seed(self.seed + number)
+        noise = starting_noise(tuple(latents.shape), generator, self.offset_noise)  # pyright: ignore[reportArgumentType]
+        with accelerator.autocast():
+            denoiser = guided(unet, conditions, self.text.to(device), self.run.guidance)
+            result = ddim_sample(denoiser, noise.to(device), self.run.validation_steps)
+        result = self.autoencoder.decode(result.float().cpu()).clamp(0, 1)
+        through_vae = self.autoencoder.decode(latents).clamp(0, 1)
+        self._write(self.folder / f"step_{step:08d}" / f"{number:02d}.mp4", reference, poses, result, truth)
+        return {
+            "PSNR": psnr(result, truth),
+            "PSNR of copying the reference": psnr(reference.expand_as(truth), truth),
+            "PSNR of the VAE alone": psnr(through_vae, truth),
+        }
+
+    def _write(self, path: Path, reference: Tensor, poses: Tensor, result: Tensor, truth: Tensor) -> None:
+        """Beside each other: reference, pose, result, truth."""
+        still = _as_frames(reference)[0]
+        with video_writer(path, FPS) as video:
+            for pose, made, true in zip(poses.numpy(), _as_frames(result), _as_frames(truth), strict=True):
+                video.write(np.concatenate([still, pose, made, true], axis=1))
+
+
+def psnr(pictures: Tensor, truth: Tensor) -> float:
+    """In dB, of all values together. Both in [0, 1]."""
+    return -10 * math.log10(max(float((pictures - truth).square().mean()), 1e-10))
+
+
+def _as_frames(clip: Tensor) -> np.ndarray:
+    """1 3 f H W in [0, 1] to uint8 f H W 3."""
+    return rearrange((clip.clamp(0, 1) * 255).round().to(torch.uint8), "1 c f h w -> f h w c").numpy()
