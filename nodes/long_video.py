@@ -19,6 +19,8 @@ from .long_windows import WINDOWS, with_windows
 from .pose import PoseKeypoints
 from .sampling import Sampling, sampling_inputs, tell_late_start
 
+MATCH_COLOURS = 1.0  # by benchmarks/results/drift.md
+
 
 class LongVideoChain(io.ComfyNode):
     @classmethod
@@ -149,11 +151,11 @@ def seam_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "match_colours",
-            default=PAPERS.match_colours,
+            default=MATCH_COLOURS,
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="chain: how far a segment takes the colours that the shared frames had before. Against drift.",
+            tooltip="chain: how far a segment takes the colours its shared frames had before. Against drift; the paper: 0.",
         ),
         io.Boolean.Input(
             "hold_latents",

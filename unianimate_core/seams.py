@@ -1,7 +1,7 @@
 """What holds a segment of a chain to the one before, against drift of colours and detail.
 
 A segment begins with a picture of the one before, and that picture has passed the VAE once more than the latents it was
-made of. These are the ways around it; benchmarks/drift.py measures each, and its report says why the defaults are so.
+made of. These are the ways around it, which benchmarks/drift.py measures; the defaults here are the paper's.
 """
 
 from __future__ import annotations
