@@ -155,7 +155,7 @@ def seam_inputs() -> list[io.Input]:
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="chain: how far a segment takes the colours its shared frames had before. Against drift; the paper: 0.",
+            tooltip="chain: how far a segment takes the colours its shared frames had before; 0 as in the paper.",
         ),
         io.Boolean.Input(
             "hold_latents",
