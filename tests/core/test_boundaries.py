@@ -16,18 +16,6 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "f
 # Not needed for the network: they are installed for poses, encoders, video and evaluation, and imported where used.
 OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "torchvision", "lpips", "scipy"}
 OPTIONAL |= {"accelerate", "diffusers", "peft", "tensorboard"}
-    "cv2",
-    "onnxruntime",
-    "open_clip",
-    "av",
-    "mamba_ssm",
-    "torchvision",
-    "accelerate",
-    "peft",
-    "diffusers",
-    "lpips",
-    "scipy",
-}
 
 
 def imported(path: Path) -> Iterator[str]:
