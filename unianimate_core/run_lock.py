@@ -35,7 +35,7 @@ def run_lock(folder: Path, busy: str = SAME_VIDEO) -> Iterator[None]:
     _held.add(file)
     try:
         if not _try_lock(file):
-            raise RunBusy(busy.format(holder=_holder(path)))
+            raise RunBusy(busy.replace("{holder}", _holder(path)))
         with suppress(OSError):  # a full disk: the lock is held all the same
             file.seek(0)
             file.truncate()
