@@ -40,7 +40,7 @@ def run_lock(folder: Path, busy: str = SAME_VIDEO) -> Iterator[None]:
             file = _opened(path)
             _held.add(file)
         if not held:
-            raise RunBusy(busy.format(holder=_holder(path)))
+            raise RunBusy(busy.replace("{holder}", _holder(path)))
         with suppress(OSError):  # a full disk: the lock is held all the same
             file.seek(0)
             file.truncate()

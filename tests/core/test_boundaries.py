@@ -15,6 +15,7 @@ MODULES = sorted(CORE.rglob("*.py"))
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "latent_preview", "nodes"}
 # Not needed for the network: they are installed for poses, encoders, video and evaluation, and imported where used.
 OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "triton", "torchvision", "lpips", "scipy"}
+OPTIONAL |= {"accelerate", "diffusers", "peft", "tensorboard"}
 
 
 def imported(path: Path) -> Iterator[str]:

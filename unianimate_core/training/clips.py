@@ -6,7 +6,7 @@ where it stopped by its step number, and the number of processes changes nothing
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import Dataset, Sampler
 
 from ..diffusion import TIMESTEPS, starting_noise
 from .conditions import DROPPABLE, draw_kept
 from .sequences import PreparedSequence
 from .settings import TrainingSettings
-from .workers import end_with_parent
+from .workers import loaded
 
 _ORDER, _STEP, _CLIP = range(3)  # streams of random numbers
 
@@ -167,15 +167,7 @@ class _Positions(Sampler):
 
 def batches(
     clips: TrainingClips, first_step: int, at_once: int, *, process: int = 0, processes: int = 1, workers: int = 0
-) -> Iterator[Clips]:
-    """The batches of one process from a step on, without end, read ahead by worker processes."""
+) -> Generator[Clips]:
+    """The batches of one process from a step on, without end, read ahead by workers; to be closed after use."""
     positions = _Positions(first_step, clips.settings.batch, at_once, process, processes)
-    loader = DataLoader(
-        clips,
-        batch_sampler=positions,
-        collate_fn=together,
-        num_workers=workers,
-        worker_init_fn=end_with_parent,
-        pin_memory=torch.cuda.is_available(),
-    )
-    return iter(loader)
+    return loaded(clips, workers, batch_sampler=positions, collate_fn=together, pin_memory=torch.cuda.is_available())

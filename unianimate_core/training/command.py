@@ -17,7 +17,7 @@ from ..encoders import ClipEncoder
 from ..model import UNet
 from ..run_lock import run_lock
 from .autoencoders import Autoencoder, open_autoencoder
-from .job import Job
+from .job import Job, Trained
 from .lora import LoraAdapters
 from .loss import DenoisingLoss, DistillationLoss, empty_text
 from .network import NetworkWeights, loaded_unet, new_unet
@@ -72,11 +72,7 @@ def _run(
     text = empty_text(unet.config) if clip is None else clip.empty_text().cpu()
     if clip is not None:
         clip.free()
-    if settings.lora_rank:
-        trained = LoraAdapters(unet, settings.lora_rank, settings.seed)
-    else:
-        trained = NetworkWeights(unet, settings.part)
-    loss = DenoisingLoss(unet, text, settings)
+    loss: DenoisingLoss | DistillationLoss = DenoisingLoss(unet, text, settings)
     if options.distil is not None:
         teacher = loaded_unet(options.distil, dropout=0.0, device=accelerator.device).requires_grad_(False).eval()
         loss, start = DistillationLoss(teacher, unet, text), start | {"teacher": weights_hash(teacher.state_dict())}
@@ -85,7 +81,7 @@ def _run(
         settings=settings,
         run=run,
         unet=unet,
-        trained=trained,
+        trained=_trained(unet, settings),
         loss=loss,
         sequences=training_sequences,
         validate=_validation(options.folder, validation_sequences, autoencoder, text, settings, run),
@@ -105,6 +101,8 @@ def _sources(
 
         world, frames = WorldSettings(**chosen.world), max(chosen.motion_frames, settings.longest)
         count = options.characters or chosen.characters
+        if not count:
+            raise TrainingError(f"preset {options.preset} draws nobody: give --characters, or videos by --data")
         size = settings.height, settings.width
         training = DrawnPeople(count, frames, *size, "train", world)
         validation = DrawnPeople(run.validation_clips, frames, *size, "validation", world) if validates else None
@@ -132,6 +130,12 @@ def _network(
     network = chosen.network if options.temporal == "transformer" else replace(chosen.network, mamba=MAMBA)
     unet = new_unet(network, seed=settings.seed, dropout=settings.dropout, device=device)
     return unet, {"network": asdict(network)}
+
+
+def _trained(unet: UNet, settings: TrainingSettings) -> Trained:
+    if settings.lora_rank:
+        return LoraAdapters(unet, settings.lora_rank, settings.seed)
+    return NetworkWeights(unet, settings.part)
 
 
 def _validation(

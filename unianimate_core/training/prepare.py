@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from ..content_hash import content_hash
@@ -19,7 +20,7 @@ from ..pose import draw_poses
 from .autoencoders import Autoencoder
 from .sequences import PreparedSequence, file_name, open_sequence, write_sequence
 from .sources import RawSequence, Source
-from .workers import end_with_parent
+from .workers import loaded
 
 FRAMES_AT_ONCE = 16
 POSE_THREADS = 1  # each process draws by itself
@@ -68,27 +69,17 @@ def prepare(
         for index in range(share[0], len(source.names), share[1])
         if open_sequence(_path(source, folder, index, suffix), "") is None
     ]
-    loader = DataLoader(
-        _Raw(source, missing),
-        batch_size=None,
-        collate_fn=_as_it_is,
-        num_workers=min(workers, len(missing)),
-        worker_init_fn=end_with_parent,
-    )
-    title = "preparing data" if share[0] == 0 else None
-    for result in tqdm(loader, desc=title, unit=" sequences", disable=title is None or not missing):
-        if isinstance(result, Exception):
-            raise result
-        index, raw, poses = result
-        pictures = list(_encoded(raw.pictures, autoencoder, clip))
-        images = torch.cat([image for _, image in pictures if image is not None]) if clip is not None else None
-        write_sequence(
-            _path(source, folder, index, suffix),
-            torch.cat([latent for latent, _ in pictures]),
-            poses,
-            raw.pictures,
-            images,
-        )
+    results = loaded(_Raw(source, missing), min(workers, len(missing)), batch_size=None, collate_fn=_as_it_is)
+    title = "preparing data" if share[0] == 0 and missing else None
+    with closing(results), tqdm(results, desc=title, unit=" sequences", total=len(missing), disable=not title) as bar:
+        for result in bar:
+            if isinstance(result, Exception):
+                raise result
+            index, raw, poses = result
+            pictures = list(_encoded(raw.pictures, autoencoder, clip))
+            images = torch.cat([image for _, image in pictures if image is not None]) if clip is not None else None
+            latents = torch.cat([latent for latent, _ in pictures])
+            write_sequence(_path(source, folder, index, suffix), latents, poses, raw.pictures, images)
 
 
 def prepared(

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
-from contextlib import nullcontext
+from collections.abc import Generator, Iterator
+from contextlib import closing, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -72,10 +72,9 @@ class Trainer:
     def train(self, interruption: Interruption) -> None:
         if self.step >= self.run.steps:
             return
-        clips = self._batches()
         curves = Curves(self.job.folder / "curves", self.step, enabled=self.main)
         bar = tqdm(total=self.run.steps, initial=self.step, unit=" steps", disable=not self.main, smoothing=0.02)
-        with curves, bar:
+        with closing(self._batches()) as clips, curves, bar:
             while self.step < self.run.steps:
                 loss, norm, stop = self._step(clips, curves, interruption)
                 bar.update()
@@ -88,7 +87,7 @@ class Trainer:
                         "repeat the command to go on"
                     )
 
-    def _batches(self) -> Iterator[Clips]:
+    def _batches(self) -> Generator[Clips]:
         return batches(
             TrainingClips(self.job.sequences, self.settings),
             self.step,

@@ -5,14 +5,30 @@ from __future__ import annotations
 import ctypes
 import signal
 import sys
+from collections.abc import Generator
+from typing import Any
+
+from torch.utils.data import DataLoader
 
 _PR_SET_PDEATHSIG = 1
 
 
-def end_with_parent(_: int) -> None:
-    """For worker_init_fn: of a killed run no process stays behind, waiting for somebody to take what it has read.
+def loaded(dataset: Any, workers: int, **options: Any) -> Generator[Any]:
+    """What a DataLoader gives. Its processes live as long as the run wants them, and no longer; to be closed after use.
 
-    Where the system is not Linux, PyTorch's own watch has to do, which takes seconds and does not see every case.
+    Ctrl-C and many a scheduler signal all processes of a run: the run then ends its step, for which it needs the
+    data. And of a killed run no process stays behind, waiting for somebody to take what it has read. (Where the system
+    is not Linux, PyTorch's own watch has to do, which takes seconds and does not see every case.)
     """
+    iterator = iter(DataLoader(dataset, num_workers=workers, worker_init_fn=_follow_parent, **options))
+    try:
+        yield from iterator
+    finally:
+        del iterator  # ends its processes, which the end of the program would not: they ignore signals
+
+
+def _follow_parent(_: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -224,7 +224,7 @@ for kill in range(kills):
 
 
 WITH_WORKER = """
-import sys
+import multiprocessing, sys
 from dataclasses import replace
 from pathlib import Path
 from tests.core.training.made_up import RUN, SETTINGS, make_job
@@ -234,9 +234,46 @@ job = make_job(Path(sys.argv[1]), SETTINGS, replace(RUN, steps=10**6, workers=1)
 run = trainer.Trainer(job, trainer.make_accelerator(SETTINGS))
 batches = run._batches()
 next(batches)
-print(*(worker.pid for worker in batches._workers), flush=True)
+print(multiprocessing.active_children()[0].pid, flush=True)
 input()
 """
+
+
+SIGNALLED = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from tests.core.training.made_up import RUN, SETTINGS, make_job
+from unianimate_core.training import trainer
+
+step = trainer.Trainer._step
+
+
+def step_by_step(self, *given):
+    print("step", flush=True)
+    if self.step == 1:
+        input()
+    return step(self, *given)
+
+
+trainer.Trainer._step = step_by_step
+job = make_job(Path(sys.argv[1]), SETTINGS, replace(RUN, steps=10**6, workers=1))
+trainer.train(job, trainer.make_accelerator(SETTINGS))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="Windows has no process groups")
+def test_a_signal_to_all_processes_of_a_run_lets_the_step_end_too(tmp_path):
+    """Ctrl-C reaches those that read data as well; the run must not fail for want of them."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", SIGNALLED, str(tmp_path / "run")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, start_new_session=True, **pipes) as process:
+        assert [process.stdout.readline() for _ in range(2)] == ["step\n"] * 2
+        os.killpg(process.pid, signal.SIGINT)
+        _, errors = process.communicate("\n")
+    assert "TrainingError: stopped after step 2 of 1000000, which is kept: repeat the command" in errors
+    assert (tmp_path / "run" / "states" / "step_00000002").is_dir()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")

@@ -41,6 +41,7 @@ TINY = Preset(
 @pytest.fixture(autouse=True)
 def tiny(monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "tiny", TINY)
+    monkeypatch.setitem(presets.PRESETS, "nobody", replace(TINY, characters=0))
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +108,7 @@ def test_distillation_trains_the_temporal_modules_alone(tmp_path, checkpoint):
     [
         (["--preset", "huge"], "there is no preset 'huge': choose one of paper, mini"),
         (["--preset", "paper"], "preset paper trains a network further: give its checkpoint by --init"),
+        (["--preset", "nobody"], "preset nobody draws nobody: give --characters, or videos by --data"),
         (["--preset", "tiny", "--lora", "4"], "a LoRA is trained on a network that is there"),
         (["--preset", "tiny", "--data", "absent"], "there is no folder absent"),
         (["--preset", "tiny", "--data", ".", "--characters", "3"], "--characters 3 is for drawn people"),
