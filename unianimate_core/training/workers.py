@@ -8,6 +8,7 @@ import sys
 from collections.abc import Generator
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
 _PR_SET_PDEATHSIG = 1
@@ -20,7 +21,9 @@ def loaded(dataset: Any, workers: int, **options: Any) -> Generator[Any]:
     data. And of a killed run no process stays behind, waiting for somebody to take what it has read. (Where the system
     is not Linux, PyTorch's own watch has to do, which takes seconds and does not see every case.)
     """
-    iterator = iter(DataLoader(dataset, num_workers=workers, worker_init_fn=_follow_parent, **options))
+    # A generator of its own: else the seed it draws for its processes would be taken from the network's dropout.
+    options |= {"worker_init_fn": _follow_parent, "generator": torch.Generator()}
+    iterator = iter(DataLoader(dataset, num_workers=workers, **options))
     try:
         yield from iterator
     finally:
