@@ -34,7 +34,7 @@ def main() -> None:
     header = ("width x height", "PSNR, dB", f"with latents wrong by {WRONG_LATENT}", "latents' deviation", "ms a frame")
     body = (
         f"{options.people} held-out people (split test), one picture each: mean PSNR (lowest to highest), the mean "
-        "with noise on the latents, the deviation of the four latents in the network's units, and the time taken.\n\n"
+        "with noise on the latents, the deviation of the four latents in the network's units, and the least time.\n\n"
         + report.table(header, rows)
     )
     width, height = SHEET_SIZE
