@@ -11,9 +11,10 @@ from einops import rearrange
 from torch import Tensor
 
 from unianimate_core.diffusion import Denoiser, ddim_sample, guided, starting_latents
-from unianimate_core.long_video import Handover, chain_segments, sample_windows
+from unianimate_core.long_video import PAPERS, Handover, Seams, chain_segments, sample_windows
 from unianimate_core.model import UNet
 from unianimate_core.pose import Pose, draw_poses
+from unianimate_core.seams import held
 from unianimate_core.training.characters import DrawnClip
 
 SINGLE_PRIOR, LONG_PRIOR = 949, 939  # timesteps of the authors' noise priors
@@ -55,6 +56,10 @@ class Animator:
         # Zeros in place of text states: one of them, since any number attends to the same nothing.
         self.text = torch.zeros(1, 1, unet.config.context_dim, device=device)
 
+    def sampled(self, sampling: Sampling) -> Animator:
+        """The same network and VAE, sampled otherwise."""
+        return Animator(self.unet, self.codec, sampling, self.device)
+
     def clip(self, clip: DrawnClip, given: Given, seed: int) -> np.ndarray:
         """All frames at once: uint8 f h w 3."""
         conditions = self._conditions(clip, given) | {"pose": self._drawn(clip.poses, clip)}
@@ -63,7 +68,7 @@ class Animator:
         start = self._start(conditions, len(clip.frames), seed, SINGLE_PRIOR)
         return as_frames(self.codec.decode(ddim_sample(self._guided(conditions), start, self.sampling.steps)))
 
-    def chained(self, clip: DrawnClip, segments: Sequence[range], seed: int) -> np.ndarray:
+    def chained(self, clip: DrawnClip, segments: Sequence[range], seed: int, seams: Seams = PAPERS) -> np.ndarray:
         """Segment after segment, each beginning with the last picture of the one before: the paper's way."""
         conditions = self._conditions(clip, Given())
 
@@ -72,10 +77,14 @@ class Animator:
             if handover is not None:
                 own["first_frame"] = handover.picture
             start = self._start(own, len(frames), own_seed, LONG_PRIOR)
-            return ddim_sample(self._guided(own), start, self.sampling.steps)
+            denoiser = self._guided(own)
+            if seams.hold_latents and handover is not None and handover.latents is not None:
+                noise = torch.randn(handover.latents.shape, generator=torch.Generator().manual_seed(own_seed))
+                denoiser = held(denoiser, handover.latents, noise.to(start))
+            return ddim_sample(denoiser, start, self.sampling.steps)
 
-        chain = chain_segments(segments, sample, self.codec.decode, seed=seed)
-        return np.concatenate([as_frames(segment.pictures) for segment in chain])
+        chain = chain_segments(segments, sample, self.codec.decode, seed=seed, seams=seams)
+        return np.concatenate([as_frames(self.codec.decode(segment.latents)) for segment in chain])
 
     def windowed(self, clip: DrawnClip, window: int, overlap: int, seed: int) -> np.ndarray:
         """All frames by overlapping windows, averaged at each step: what the paper compares with."""

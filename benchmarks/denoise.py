@@ -89,7 +89,7 @@ def matmul_ceiling(device: torch.device, dtype: torch.dtype, rounds: int) -> flo
     return 2 * size**3 / statistics.median(times)
 
 
-def peak_memory(step: Step, device: torch.device) -> float | None:
+def peak_memory(step: Callable[[], object], device: torch.device) -> float | None:
     """Bytes in use at the worst moment of a step, weights included on a GPU and excluded on a CPU.
 
     CPU: how far the resident memory of the process grows, which includes the libraries' own buffers; Linux only.

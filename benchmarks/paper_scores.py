@@ -67,7 +67,7 @@ class Scorer:
 
     def __init__(self, truths: Sequence[np.ndarray], weights: Path, device: torch.device | str, skip: int = 0):
         """skip: frames at the beginning that do not count, because they were given."""
-        self.truths = [_as_frames(video[skip:]) for video in truths]
+        self.truths = [as_video(video[skip:]) for video in truths]
         self.skip = skip
         self.missing = [file.name for file in (BACKBONES["vgg"], I3D) if not (weights / file.name).is_file()]
         self.frame_metrics = {name: FRAME_METRICS[name] for name in PAPER_METRICS}
@@ -83,7 +83,7 @@ class Scorer:
         return [*self.frame_metrics, *([FVD] if self.network else [])]
 
     def row(self, name: str, videos: Sequence[np.ndarray]) -> Row:
-        results = [_as_frames(video[self.skip :]) for video in videos]
+        results = [as_video(video[self.skip :]) for video in videos]
         scores = {
             metric: np.array([finite_mean(measure(a, b).numpy()) for a, b in zip(results, self.truths, strict=True)])
             for metric, measure in self.frame_metrics.items()
@@ -145,7 +145,8 @@ def continuity_table(rows: Sequence[Row]) -> str:
     return table(["", *metrics], lines)
 
 
-def _as_frames(video: np.ndarray) -> Tensor:
+def as_video(video: np.ndarray) -> Tensor:
+    """uint8 f h w 3 to f 3 h w in [0, 1], as the metrics take it."""
     return rearrange(torch.from_numpy(video), "f h w c -> f c h w").float() / 255
 
 

@@ -9,12 +9,16 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
+from unianimate_core.model.mamba import BidirectionalMamba
 
+Module = TypeVar("Module", bound=nn.Module)
 RESULTS = Path(__file__).parent / "results"
 DTYPES = {"fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
 THREAD_SETTINGS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY")
@@ -41,17 +45,26 @@ TINY = ModelConfig(
 )
 
 
-@torch.no_grad()
 def random_unet(config: ModelConfig, device: torch.device, dtype: torch.dtype, split_bytes: int | None = None) -> UNet:
     """A network whose weights keep activations near unit variance. The same seed, so the same on each call."""
     unet = UNet(config, device="meta", dtype=dtype, split_bytes=split_bytes).to_empty(device=device)
+    return initialise(unet).requires_grad_(False).eval()
+
+
+@torch.no_grad()
+def initialise(network: Module) -> Module:
+    """The same network, with random weights of that kind; what is recurrent starts as in training."""
+    device = next(network.parameters()).device
     generator = torch.Generator(device).manual_seed(0)
-    for name, parameter in unet.named_parameters():
+    for name, parameter in network.named_parameters():
         if parameter.ndim > 1:
             parameter.normal_(0, parameter[0].numel() ** -0.5, generator=generator)
         else:
-            parameter.fill_(float(name.endswith("weight")))
-    return unet.requires_grad_(False).eval()
+            parameter.fill_(float(name.endswith(("weight", "alpha"))))
+    for module in network.modules():
+        if isinstance(module, BidirectionalMamba):
+            module.reset_parameters()
+    return network
 
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:

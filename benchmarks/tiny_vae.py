@@ -25,7 +25,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vae", type=Path, default=Path("models/mini/vae.safetensors"))
     parser.add_argument("--people", type=int, default=100, help="held-out characters, one picture each")
-    parser.add_argument("--curve", type=Path, help="curve.csv of its training, to keep and draw")
+    parser.add_argument(
+        "--curves", type=Path, nargs="*", default=[], help="curve.csv of its trainings, to keep and draw"
+    )
     options = parser.parse_args()
     vae = load_tiny_vae(options.vae)
     rows = [row(vae, width, height, options.people) for width, height in SIZES]
@@ -35,12 +37,15 @@ def main() -> None:
         "with noise on the latents, the deviation of the four latents in the network's units, and the time taken.\n\n"
         + report.table(header, rows)
     )
-    sheet(report.RESULTS / "tiny_vae.png", reconstruct(vae, *reversed(SHEET_SIZE), SHEET_PEOPLE))
+    width, height = SHEET_SIZE
+    sheet(report.RESULTS / "tiny_vae.png", reconstruct(vae, height, width, SHEET_PEOPLE))
     body += "\n\nPictures above, reconstructions below:\n\n![people and their reconstructions](tiny_vae.png)"
-    if options.curve is not None:
-        shutil.copy(options.curve, report.RESULTS / "tiny_vae_curve.csv")
-        draw_curve(options.curve, report.RESULTS / "tiny_vae_curve.png")
-        body += "\n\nPSNR of its training crops over steps:\n\n![training curve](tiny_vae_curve.png)"
+    if options.curves:
+        for number, curve in enumerate(options.curves, start=1):
+            shutil.copy(curve, report.RESULTS / f"tiny_vae_curve_{number}.csv")
+        draw_curve(options.curves, report.RESULTS / "tiny_vae_curve.png")
+        body += "\n\nPSNR of training crops over the steps of one training after the other, smoothed:"
+        body += "\n\n![training curve](tiny_vae_curve.png)"
     weights = f"{options.vae}, as shipped"
     report.write(report.RESULTS / "tiny_vae.md", "The tiny VAE", torch.device("cpu"), body, weights=weights)
 
@@ -77,10 +82,13 @@ def sheet(path: Path, people: Reconstruction) -> None:
     cv2.imwrite(str(path), (255 * np.concatenate(rows)).round().astype(np.uint8)[..., ::-1])
 
 
-def draw_curve(source: Path, path: Path, height: int = 240, width: int = 640, smooth: int = 25) -> None:
-    with source.open() as file:
-        values = np.array([float(line["psnr"]) for line in csv.DictReader(file)])
-    values = np.convolve(values, np.ones(smooth) / smooth, mode="valid")
+def draw_curve(sources: list[Path], path: Path, height: int = 240, width: int = 640, smooth: int = 25) -> None:
+    values = []
+    for source in sources:
+        with source.open() as file:
+            psnr = [float(line["psnr"]) for line in csv.DictReader(file)]
+        values.append(np.convolve(psnr, np.ones(smooth) / smooth, mode="valid"))
+    values = np.concatenate(values)
     low, high = np.floor(values.min()), np.ceil(values.max())
     picture = np.full((height, width, 3), 255, np.uint8)
     for level in range(int(low), int(high) + 1, 2):

@@ -6,8 +6,9 @@ At node boundaries a clip is a batch of pictures, [T, 4, h, w]; it is folded to 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import comfy.conds
 import comfy.latent_formats
@@ -34,15 +35,25 @@ FRAMES_AT_ONCE = 16
 ALWAYS = PoseRange()
 
 
+class PosePictures(Protocol):
+    """A tensor, or what makes a few pictures at a time of as many as there are."""
+
+    shape: torch.Size
+
+    def __len__(self) -> int: ...
+
+    def split(self, count: int, /) -> Iterable[Tensor]: ...
+
+
 @dataclass(frozen=True)
 class ClipInputs:
     """What guides one clip, as UniAnimateConditioning hands it to the model, on the CPU.
 
     poses: f 3 H W and reference_pose, first_frame: 1 3 H W, in [0, 1]; reference_latent: 1 4 h w, latent units;
-    image: 1 1 C; absent ones are None.
+    image: 1 1 C; absent ones are None. Poses may be anything of that shape that can be split.
     """
 
-    poses: Tensor
+    poses: PosePictures
     reference_latent: Tensor | None = None
     reference_pose: Tensor | None = None
     image: Tensor | None = None

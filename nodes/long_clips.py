@@ -8,10 +8,9 @@ from einops import rearrange
 
 from ..unianimate_core.content_hash import content_hash, weights_hash
 from ..unianimate_core.seams import Handover
-from . import pictures
 from .conditioning import Clip, prepare_clip
 from .host_model import CLIP_INPUTS
-from .long_poses import LongPoses
+from .long_poses import FittedPoses, LongPoses
 
 
 class LongClips:
@@ -27,7 +26,8 @@ class LongClips:
         self.poses = poses
         self.size = (width, height, fit)
         self.reference = guidance["reference_image"]
-        self.vae_hash = weights_hash(vae.first_stage_model)
+        encoders = (guidance.get("clip"), guidance.get("clip_vision"))
+        self.encoders_hash = content_hash(weights_hash(vae.first_stage_model), *map(encoder_hash, encoders))
 
     @property
     def beginning(self) -> Handover | None:
@@ -37,24 +37,39 @@ class LongClips:
 
     def clip(self, frames: range, handover: Handover | None) -> Clip:
         """The clip of these frames, which begins with the picture handed over."""
-        poses = self.poses.pictures(frames)
         picture = None if handover is None else rearrange(handover.picture, "1 c 1 h w -> 1 c h w")
-        inputs = dataclasses.replace(
-            self.shared.inputs, poses=pictures.fit_pictures(poses, *self.size), first_frame=picture
-        )
+        poses = FittedPoses(self.poses, frames, *self.size)
+        inputs = dataclasses.replace(self.shared.inputs, poses=poses, first_frame=picture)
         ((text, _),) = self.shared.negative
         _, height, width = self.shared.latent_size
         return Clip(inputs, [[text, {CLIP_INPUTS: inputs}]], self.shared.negative, (len(frames), height, width))
 
     def shared_hash(self) -> str:
-        """Of what guides all clips alike."""
-        ((text, _),) = self.shared.negative
+        """Of what guides all clips alike: of what is encoded and by what, since where it is encoded changes digits."""
         inputs = self.shared.inputs
-        encoded = (text, inputs.image, inputs.reference_pose, inputs.first_frame, inputs.pose_range)
-        return content_hash(self.size, self.vae_hash, self.reference, *encoded)
+        given = (self.reference, inputs.reference_pose, inputs.first_frame, inputs.pose_range)
+        return content_hash(self.size, self.encoders_hash, *given)
+
+
+def encoder_hash(encoder) -> str | None:
+    """Of the weights of a CLIP or CLIP_VISION, and what patches them."""
+    if encoder is None:
+        return None
+    return weights_hash(encoder.patcher.model, encoder.patcher.patches)
 
 
 def model_hash(model) -> str:
     """Of a MODEL's weights, precision and everything that was put on it: LoRA, samplers' patches, context windows."""
-    patches = (model.patches, model.object_patches, model.model_options, model.wrappers)
-    return content_hash(model.model.weights_hash, model.model.get_dtype_inference(), weights_hash(*patches))
+    changes = (
+        model.patches,
+        model.object_patches,
+        model.model_options,
+        model.wrappers,
+        model.weight_wrapper_patches,
+        model.hook_patches,
+        model.injections,
+        model.additional_models,
+    )
+    # While LoRA weights are patched in, the network itself differs from the checkpoint, and a compiled one shows it.
+    patches = weights_hash(*changes, known=model.model)
+    return content_hash(model.model.weights_hash, model.model.get_dtype_inference(), patches)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from ..unianimate_core.content_hash import content_hash
-from ..unianimate_core.pose import Pose
+from ..unianimate_core.pose import Pose, choose_people
 from . import pictures
-from .pose import driving_poses
-from .pose_options import defaults, drawing_inputs, drawn, person_inputs
+from .host_model import FRAMES_AT_ONCE
+from .pose import people_of_clip
+from .pose_options import drawing_of, drawn
 
 
 class LongPoses(Protocol):
@@ -45,27 +47,58 @@ class DrawnPoses:
 
 
 class KeypointPoses:
-    """Key points on a canvas of the given width and height, drawn as the network was trained with."""
+    """Key points on a canvas of the given width and height, drawn as their frames ask for, or as trained."""
 
-    def __init__(self, poses: Sequence[Pose], size: tuple[int, int]):
+    def __init__(self, poses: Sequence[Pose], size: tuple[int, int], drawing: dict[str, Any]):
         self.poses = poses
         self.size = size
+        self.drawing = drawing
 
     def __len__(self) -> int:
         return len(self.poses)
 
     def pictures(self, frames: range) -> Tensor:
-        return drawn(self.poses[frames.start : frames.stop], *self.size, defaults(drawing_inputs()), bar=False)
+        return drawn(self.poses[frames.start : frames.stop], *self.size, self.drawing, bar=False)
 
     def hash(self, frames: range) -> str:
-        return content_hash(self.size, self.poses[frames.start : frames.stop])
+        # Of the pictures in 8 bits: a detector that runs again may differ in digits that no picture shows.
+        pieces = pieces_of(frames, FRAMES_AT_ONCE)
+        return content_hash([content_hash((255 * self.pictures(piece)).round().byte()) for piece in pieces])
 
 
-def long_poses(poses: Tensor | list | None, fps: float) -> LongPoses:
+class FittedPoses:
+    """The poses of some frames in a clip's size, made a few at a time: what ClipInputs takes in place of a tensor.
+
+    shape: f 3 H W.
+    """
+
+    def __init__(self, poses: LongPoses, frames: range, width: int, height: int, fit: str):
+        self.poses = poses
+        self.frames = frames
+        self.size = (width, height, fit)
+        self.shape = torch.Size([len(frames), 3, height, width])
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+    def split(self, count: int) -> Iterator[Tensor]:
+        """At most `count` at once, f 3 H W in 0..1."""
+        for piece in pieces_of(self.frames, count):
+            yield pictures.fit_pictures(self.poses.pictures(piece), *self.size)
+
+
+def pieces_of(frames: range, count: int) -> list[range]:
+    return [frames[start : start + count] for start in range(0, len(frames), count)]
+
+
+def long_poses(poses: Tensor | list | None) -> LongPoses:
     """Poses of an IMAGE or of key points. Raises ValueError where there are none."""
     if poses is None:
         raise ValueError("poses is empty: the node before gave none, connect drawn poses or key points")
     if isinstance(poses, Tensor):
         return DrawnPoses(poses)
-    one_person, size, _ = driving_poses(poses, defaults(person_inputs()), fps, name="poses")
-    return KeypointPoses(one_person, size)
+    people = people_of_clip("poses", poses)
+    size = (poses[0]["canvas_width"], poses[0]["canvas_height"])
+    # A missing person is drawn as nobody: Pose Align, which fills gaps, has been asked about them before.
+    one_person = choose_people(people, "tracked", aspect=size[0] / size[1])
+    return KeypointPoses(one_person, size, drawing_of(poses))

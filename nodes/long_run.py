@@ -17,20 +17,19 @@ import torch
 from torch import Tensor
 
 from ..unianimate_core.video import video_writer
-from .messages import say
+from .messages import say, show
 
 DECODED_AT_ONCE = 4
 Result = TypeVar("Result")
 
 
 class LongProgress:
-    """One bar over all segments, with previews of the newest, and after each the time that is left."""
+    """One bar over all segments, previews of the newest frame, and the time that is left."""
 
     def __init__(self, model, segments: int, node_id: str | None):
         self.segments = segments
         self.node_id = node_id
-        self.started = time.monotonic()
-        self.computed = 0
+        self.start, self.started = 0, time.monotonic()
         self.bar = comfy.utils.ProgressBar(segments)
         self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
 
@@ -39,21 +38,30 @@ class LongProgress:
 
         def after_step(step: int, x0: Tensor, x: Tensor, total_steps: int) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
-            preview = self.previewer and self.previewer.decode_latent_to_preview_image("JPEG", x0)
+            preview = self.previewer and self.previewer.decode_latent_to_preview_image("JPEG", x0[-1:])
             self.bar.update_absolute(index * total_steps + step + 1, self.segments * total_steps, preview)
+            self._tell_time_left(index + (step + 1) / total_steps)
 
         return after_step
 
+    def shown(self, index: int) -> None:
+        """A segment that was finished before is in the video again."""
+        self.bar.update_absolute(index + 1, self.segments)
+
     def continued(self, start: int) -> None:
-        """Tell how many segments were found finished."""
+        """Sampling begins, after segments that were found finished."""
         if start:
             say(self.node_id, f"{start} of {self.segments} segments were finished before", level="info")
-        self.started = time.monotonic()
+        self.start, self.started = start, time.monotonic()
 
     def finished(self, index: int) -> None:
-        self.computed += 1
-        left = (time.monotonic() - self.started) / self.computed * (self.segments - index - 1)
-        say(self.node_id, f"segment {index + 1} of {self.segments} finished, {duration(left)} left", level="info")
+        say(self.node_id, f"segment {index + 1} of {self.segments} finished", level="info")
+        self._tell_time_left(index + 1)
+
+    def _tell_time_left(self, done: float) -> None:
+        """done: segments, with the share of the one under way."""
+        left = (time.monotonic() - self.started) / (done - self.start) * (self.segments - done)
+        show(self.node_id, f"{duration(left)} left")
 
 
 def duration(seconds: float) -> str:
@@ -80,24 +88,29 @@ def with_retry(first: Callable[[], Result], second: Callable[[], Result], what: 
     except RuntimeError as error:
         if not comfy.model_management.is_oom(error):
             raise
-        raise MemoryError(f"out of memory while {what}, twice: {remedy}; finished segments are kept") from error
+        raise MemoryError(f"out of memory while {what}, twice: {remedy}") from error
 
 
 def decode(vae, latents: Tensor) -> Iterator[Tensor]:
-    """A few pictures at a time, f H W 3 in 0..1, fp32 on the CPU. latents: f 4 h w."""
-
-    for batch in latents.split(DECODED_AT_ONCE):
+    """A few pictures at a time, f H W 3 in 0..1, fp32 on the CPU. latents: f 4 h w; f may be 0."""
+    for batch in latents.split(DECODED_AT_ONCE) if len(latents) else ():
         comfy.model_management.throw_exception_if_processing_interrupted()
         yield with_retry(
             lambda batch=batch: _decoded(vae, [batch]),
             lambda batch=batch: _decoded(vae, batch.split(1)),
             f"decoding pictures of {8 * latents.shape[3]}x{8 * latents.shape[2]}",
-            "lower width and height",
+            "start ComfyUI with --lowvram, which keeps the segments that are finished, or lower width and height",
         )
 
 
 def _decoded(vae, batches: Sequence[Tensor]) -> Tensor:
-    return torch.cat([vae.decode(batch).float().cpu() for batch in batches])
+    pictures = torch.cat([vae.decode(batch).float().cpu() for batch in batches])
+    if not torch.isfinite(pictures).all():
+        raise ValueError(
+            f"vae gives pictures with values that are not numbers ({vae.vae_dtype}): start ComfyUI with --fp32-vae, or "
+            "load vae-ft-mse-840000-ema-pruned"
+        )
+    return pictures
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..unianimate_core.long_video import Handover, Seams, chain_segments
+from ..unianimate_core.seams import as_stored
 from ..unianimate_core.segment_store import SegmentStore
 from .long_clips import LongClips
 from .long_run import LongProgress, decode, with_retry
@@ -39,33 +40,38 @@ class LongVideo:
         add: takes the pictures of all segments in order, f H W 3.
         """
         latents, handover = [], self.clips.beginning
-        for stored in self._stored():
-            for pictures in decode(self.vae, stored["latents"]):
-                add(pictures)
-            latents.append(stored["latents"])
+        for index, stored in enumerate(self._stored()):
             handover = Handover(stored["handover_picture"], stored["handover_latents"])
+            self._show(stored["latents"], handover, add)
+            self.progress.shown(index)
+            latents.append(stored["latents"])
         start = len(latents)
         self.progress.continued(start)
         for segment in chain_segments(
             self.segments,
             self._sample,
-            self._pictures,
+            self._picture,
             seed=self.sampling.seed,
             seams=self.seams,
             handover=handover,
             start=start,
         ):
             tensors = {
-                "latents": _as_frames(segment.latents),
+                "latents": as_stored(_as_frames(segment.latents)),
                 "handover_picture": segment.handover.picture,
                 "handover_latents": segment.handover.latents,
             }
             self.store.save(segment.index, self.keys[segment.index], tensors)
+            self._show(tensors["latents"], segment.handover, add)
             self.progress.finished(segment.index)
-            add(rearrange(segment.pictures, "1 c f h w -> f h w c"))
             latents.append(tensors["latents"])
-            del segment  # or its pictures would stay in memory while the next is sampled
         return torch.cat(latents)
+
+    def _show(self, latents: Tensor, handover: Handover, add: AddPictures) -> None:
+        """Decode new frames, f 4 h w, a few at a time; the last one has been decoded to be handed over."""
+        for pictures in decode(self.vae, latents[:-1]):
+            add(pictures)
+        add(rearrange(handover.picture, "1 c 1 h w -> 1 h w c"))
 
     def _stored(self) -> Iterator[dict[str, Tensor]]:
         """The finished segments at the beginning."""
@@ -96,13 +102,14 @@ class LongVideo:
             attempt,
             in_smaller_pieces,
             f"sampling {len(frames)} frames",
-            "lower segment_length, then width and height, or start ComfyUI with --lowvram",
+            "start ComfyUI with --lowvram, which keeps the segments that are finished, or begin anew with a smaller "
+            "segment_length, width and height",
         )
         return rearrange(latents, "f c h w -> 1 c f h w")
 
-    def _pictures(self, latents: Tensor) -> Tensor:
-        """1 4 f h w to 1 3 f H W."""
-        return rearrange(torch.cat(list(decode(self.vae, _as_frames(latents)))), "f h w c -> 1 c f h w")
+    def _picture(self, latent: Tensor) -> Tensor:
+        """1 4 1 h w to 1 3 1 H W."""
+        return rearrange(torch.cat(list(decode(self.vae, _as_frames(latent)))), "1 h w c -> 1 c 1 h w")
 
 
 def _as_frames(clip: Tensor) -> Tensor:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from comfy_api.latest import InputImpl, io
 
 from ..unianimate_core.content_hash import content_hash
@@ -10,12 +12,14 @@ from ..unianimate_core.model.conditions import PoseRange
 from ..unianimate_core.segment_store import open_run, segment_keys
 from .conditioning import guidance_inputs, pose_inputs
 from .long_clips import LongClips, model_hash
-from .long_poses import long_poses
+from .long_poses import LongPoses, long_poses
 from .long_run import LongProgress, segments_folder, video_file
 from .long_sampling import LongVideo
 from .long_windows import WINDOWS, with_windows
 from .pose import PoseKeypoints
 from .sampling import Sampling, sampling_inputs, tell_late_start
+
+MATCH_COLOURS = 1.0  # by benchmarks/results/drift.md
 
 
 class LongVideoChain(io.ComfyNode):
@@ -64,22 +68,28 @@ class LongVideoChain(io.ComfyNode):
     ) -> io.NodeOutput:
         sampling, guidance = Sampling.taken_from(inputs)
         pose_range, node_id = PoseRange(pose_strength, pose_start, pose_end), cls.hidden.unique_id
-        poses, seams = long_poses(poses, fps), Seams(shared_frames, match_colours, hold_latents)
+        poses = long_poses(poses)
         if method == "windows":
             model = with_windows(model, len(poses), segment_length, overlap, windows)
-            segments = [range(len(poses))]
+            segments, seams = [range(len(poses))], PAPERS
         else:
+            seams = Seams(shared_frames, match_colours, hold_latents)
             segments = split_segments(len(poses), segment_length, shared_frames)
         clips = LongClips(model, vae, poses, **guidance, pose_range=pose_range, node_id=node_id)
         tell_late_start(node_id, model, sampling)
-        run = content_hash(model_hash(model), clips.shared_hash(), sampling, seams)
-        determining = zip(map(len, segments), map(len, new_frames(segments)), map(poses.hash, segments), strict=True)
-        keys = segment_keys(run, determining)
+        run = content_hash(model_hash(model), clips.shared_hash(), sampling)
+        keys = segment_keys(run, determining(segments, seams, poses))
         progress = LongProgress(model, len(segments), node_id)
         with open_run(segments_folder(), run) as store, video_file(fps) as (path, add):
             video = LongVideo(model, vae, clips, sampling, seams, segments, keys, store, progress)
             latents = video.make(add)
         return io.NodeOutput(InputImpl.VideoFromFile(str(path)), {"samples": latents})
+
+
+def determining(segments: list[range], seams: Seams, poses: LongPoses) -> Iterator[tuple]:
+    """What determines each segment beyond the run and the segments before it."""
+    for frames, shown in zip(segments, new_frames(segments), strict=True):
+        yield len(frames), len(shown), poses.hash(frames), seams if frames.start else None
 
 
 def pose_pictures_or_keypoints() -> io.Input:
@@ -141,11 +151,11 @@ def seam_inputs() -> list[io.Input]:
         ),
         io.Float.Input(
             "match_colours",
-            default=PAPERS.match_colours,
+            default=MATCH_COLOURS,
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="chain: how far a segment takes the colours that the shared frames had before. Against drift.",
+            tooltip="chain: how far a segment takes the colours its shared frames had before; 0 as in the paper.",
         ),
         io.Boolean.Input(
             "hold_latents",

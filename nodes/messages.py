@@ -6,10 +6,15 @@ import logging
 
 
 def say(node_id: str | None, text: str, level: str = "warning") -> None:
-    """Log a sentence, and show it on the node where a browser is listening."""
+    """Log a sentence, and show it on the node."""
+    logging.log(logging.getLevelName(level.upper()), f"UniAnimate: {text}")
+    show(node_id, text)
+
+
+def show(node_id: str | None, text: str) -> None:
+    """On the node, where a browser is listening."""
     from server import PromptServer
 
-    logging.log(logging.getLevelName(level.upper()), f"UniAnimate: {text}")
     server = getattr(PromptServer, "instance", None)
     if server is not None and node_id is not None:
         server.send_progress_text(text, node_id)

@@ -23,7 +23,7 @@ from . import model_files, pictures
 from .detector import detector_inputs, open_detector
 from .messages import say
 from .model_files import DETECTOR, KEYPOINT_NETWORK
-from .pose_options import clean, draw_input, drawing_inputs, drawn, person_inputs
+from .pose_options import clean, draw_input, drawing_inputs, drawn, person_inputs, with_drawing
 from .pose_source import bgr_of_pictures, frames_of_source, watched
 
 Choice = Literal["tracked", "score", "largest", "centre"]
@@ -86,7 +86,7 @@ class DWPoseExtract(io.ComfyNode):
                 f"nobody was found in the {len(people)} frames of source ({width}x{height}): use one with a person"
             )
         poses, report = clean(people, options, width / height, fps)
-        keypoints = frames_of_people([[pose] for pose in poses], width, height)
+        keypoints = with_drawing(frames_of_people([[pose] for pose in poses], width, height), options)
         pictures_of_poses = drawn(poses if draw else poses[:1], width, height, options)
         return io.NodeOutput(keypoints, pictures_of_poses, fps, report.text(doubtful=0.1))
 
@@ -198,23 +198,27 @@ class PoseAlign(io.ComfyNode):
         if outside := frames_outside(aligned):
             report += f"\n{len(outside)} of {len(aligned)} frames leave the picture, first frame {outside[0]}"
             say(cls.hidden.unique_id, report.splitlines()[-1])
-        keypoints = frames_of_people([[pose] for pose in aligned], *size)
+        keypoints = with_drawing(frames_of_people([[pose] for pose in aligned], *size), options)
         poses_drawn = drawn(aligned if draw else aligned[:1], *size, options)
         return io.NodeOutput(poses_drawn, drawn([target], *size, options), keypoints, fps, report)
 
 
-def driving_poses(
-    driving: list, options: dict, fps: float, *, name: str = "driving"
-) -> tuple[list[Pose], tuple[int, int], str]:
+def driving_poses(driving: list, options: dict, fps: float) -> tuple[list[Pose], tuple[int, int], str]:
     """One person's poses, their canvas, and what was done. Raises ValueError for what is no clip of anybody."""
-    people = people_by_frame(driving)
+    people = people_of_clip("driving", driving)
+    size = (driving[0]["canvas_width"], driving[0]["canvas_height"])
+    poses, report = clean(people, options, size[0] / size[1], fps)
+    return poses, size, report.text(doubtful=0.1)
+
+
+def people_of_clip(name: str, frames: list) -> list[list[Pose]]:
+    """The people of each POSE_KEYPOINT frame. Raises ValueError where there is no frame, or nobody in any."""
+    people = people_by_frame(frames)
     if not people:
         raise ValueError(f"{name} has 0 frames: connect key points of at least one")
     if not any(people):
         raise ValueError(f"{name} shows nobody in its {len(people)} frames: use key points of a person")
-    size = (driving[0]["canvas_width"], driving[0]["canvas_height"])
-    poses, report = clean(people, options, size[0] / size[1], fps)
-    return poses, size, report.text(doubtful=0.1)
+    return people
 
 
 def reference_pose(

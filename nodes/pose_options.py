@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import comfy.model_management
@@ -14,6 +14,7 @@ from torch import Tensor
 from ..unianimate_core.pose import Pose, choose_people, fill_gaps, iter_drawn, smooth_poses
 
 TRAINED_AREA = 512 * 768
+DRAWING_KEY = "unianimate_drawing"
 
 
 def person_inputs() -> list[io.Input]:
@@ -73,6 +74,20 @@ def drawing_inputs() -> list[io.Input]:
 def defaults(inputs: Sequence[Any]) -> dict[str, Any]:
     """What a node gets for inputs that the user leaves alone."""
     return {entry.id: entry.default for entry in inputs}
+
+
+def with_drawing(frames: list[dict[str, Any]], options: dict[str, Any]) -> list[dict[str, Any]]:
+    """POSE_KEYPOINT frames that say how they are to be drawn; other nodes do not look at it."""
+    drawing = {entry.id: options[entry.id] for entry in drawing_inputs()}
+    return [frame | {DRAWING_KEY: drawing} for frame in frames]
+
+
+def drawing_of(frames: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What with_drawing wrote; as trained where nothing valid is there."""
+    drawing, asked = defaults(drawing_inputs()), frames[0].get(DRAWING_KEY)
+    if not isinstance(asked, Mapping):
+        return drawing
+    return drawing | {name: value for name, value in asked.items() if isinstance(value, type(drawing.get(name)))}
 
 
 def clean(people: Sequence[Sequence[Pose]], options: dict[str, Any], aspect: float, fps: float):

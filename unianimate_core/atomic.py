@@ -6,23 +6,31 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+class NoRoom(OSError):
+    """The disk is too full for a file; the message is one sentence for the user."""
+
+
+def size(count: int) -> str:
+    """Bytes for people: 3.4 MB, 5.7 GB."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
 
 
 @contextmanager
 def replacing(destination: str | os.PathLike, expected_bytes: int = 0) -> Iterator[Path]:
     """A temporary path beside the destination, moved there at the end, or removed where something fails.
 
-    Raises OSError in one sentence where the disk has not expected_bytes free.
+    Raises NoRoom where the disk has not expected_bytes free.
     """
     destination = Path(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(destination.parent).free
     if free < expected_bytes:
-        raise OSError(
-            f"{destination.parent} has {free / 1e9:.1f} GB free, "
-            f"{destination.name} needs {expected_bytes / 1e9:.1f} GB: "
+        raise NoRoom(
+            f"{destination.parent} has {size(free)} free, {destination.name} needs {size(expected_bytes)}: "
             "make room or choose another folder"
         )
     handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".part")
@@ -39,3 +47,16 @@ def replacing(destination: str | os.PathLike, expected_bytes: int = 0) -> Iterat
     except BaseException:
         Path(name).unlink(missing_ok=True)
         raise
+    _keep_name(destination.parent)
+
+
+def _keep_name(folder: Path) -> None:
+    """After a power cut the file is there under its new name; where a system cannot promise that, it may be missing."""
+    if os.name == "nt":
+        return
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -129,10 +130,11 @@ class ModelConfig:
             stem_width=stem_width,
             context_dim=context_dim,
             image_tokens=shapes["pre_image_condition.2.weight"][0] // context_dim,
-            mamba=_mamba(shapes, stem_width),
+            mamba=_mamba(shapes),
         )
 
 
+_MAMBA_BLOCK = ".mamba_blocks.0."
 # Names that together no other model has, with their number of axes.
 _TELLING_TENSORS = {
     "time_embed.0.weight": 2,
@@ -171,20 +173,25 @@ def _levels(shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[int, int, bool]
     return levels
 
 
-def _mamba(shapes: Mapping[str, tuple[int, ...]], stem_width: int) -> MambaConfig | None:
-    """The temporal Mamba as the first of its blocks tells, or None where there is none."""
-    block = "input_blocks.0.1.mamba_blocks.0."
-    if not any(name.startswith(block) for name in shapes):
+def _mamba(shapes: Mapping[str, tuple[int, ...]]) -> MambaConfig | None:
+    """The temporal Mamba as most of its blocks tell, so that a damaged one is named, or None where there is none."""
+    if not any(_MAMBA_BLOCK in name for name in shapes):
         return None
-    A_log, convolution = block + "mixer.A_log", block + "mixer.conv1d.weight"
-    _check(shapes, A_log, axes=2)
-    _check(shapes, convolution, axes=3)
-    inner, d_state = shapes[A_log]
-    if inner % stem_width:
-        raise ConfigError(f"{A_log} has {inner} channels: give a multiple of the block's {stem_width}")
-    return MambaConfig(
-        expand=inner // stem_width,
-        keep_ff=f"{block}ff.net.2.weight" in shapes,
-        d_state=d_state,
-        d_conv=shapes[convolution][2],
-    )
+    prefixes = sorted({name.split(_MAMBA_BLOCK)[0] for name in shapes if _MAMBA_BLOCK in name})
+    forms = [form for prefix in prefixes if (form := _mamba_block(shapes, prefix)) is not None]
+    if not forms:
+        raise ConfigError(f"none of the {len(prefixes)} temporal Mamba blocks has A_log and conv1d of fitting shapes")
+    return Counter(forms).most_common(1)[0][0]
+
+
+def _mamba_block(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> MambaConfig | None:
+    """What one block tells; nothing where its tensors do not fit each other."""
+    block = prefix + _MAMBA_BLOCK
+    width, A_log = shapes.get(f"{prefix}.proj_in.weight", ()), shapes.get(f"{block}mixer.A_log", ())
+    convolution = shapes.get(f"{block}mixer.conv1d.weight", ())
+    if len(width) != 3 or len(A_log) != 2 or len(convolution) != 3 or 0 in (*width, *A_log, *convolution):
+        return None
+    if A_log[0] % width[0] or convolution[0] != A_log[0]:
+        return None
+    keep_ff = f"{block}ff.net.2.weight" in shapes
+    return MambaConfig(expand=A_log[0] // width[0], keep_ff=keep_ff, d_state=A_log[1], d_conv=convolution[2])

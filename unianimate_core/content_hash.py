@@ -23,16 +23,17 @@ def content_hash(*values: Any) -> str:
     return _hashed(values, samples=None)
 
 
-def weights_hash(*values: Any) -> str:
+def weights_hash(*values: Any, known: nn.Module | None = None) -> str:
     """As content_hash, but of each tensor only its shape, type and WEIGHT_SAMPLES elements, evenly spaced.
 
-    Gigabytes of weights are told apart in a moment: training changes nearly every element.
+    Gigabytes of weights are told apart in a moment: training changes nearly every element. known: a network whose
+    weights do not count, wherever it or a wrapper of it is met: a host may be changing them at the moment.
     """
-    return _hashed(values, samples=WEIGHT_SAMPLES)
+    return _hashed(values, samples=WEIGHT_SAMPLES, known=known)
 
 
-def _hashed(values: tuple, samples: int | None) -> str:
-    hasher = _Hasher(samples)
+def _hashed(values: tuple, samples: int | None, known: nn.Module | None = None) -> str:
+    hasher = _Hasher(samples, known)
     hasher.add(values)
     return hasher.sha.hexdigest()
 
@@ -42,9 +43,10 @@ class _Hasher:
     next.
     """
 
-    def __init__(self, samples: int | None):
+    def __init__(self, samples: int | None, known: nn.Module | None):
         self.sha = hashlib.sha256()
         self.samples = samples
+        self.known = set() if known is None else set(known.modules())
         self.seen: dict[int, int] = {}
         self.alive: list[Any] = []  # an id means something only while its object lives
 
@@ -90,6 +92,8 @@ class _Hasher:
             self._mark("uuid")  # drawn anew in each process, and tells nothing of the content
         elif isinstance(value, enum.Enum):
             self.add(("enum", type(value), value.name))
+        elif isinstance(value, nn.Module) and not self.known.isdisjoint(value.modules()):
+            self._mark("the known network")
         elif isinstance(value, nn.Module):
             self.add(("network", type(value), value.state_dict()))
         elif hasattr(value, "__dict__"):

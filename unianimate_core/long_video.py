@@ -13,7 +13,7 @@ from itertools import pairwise
 import numpy as np
 from torch import Tensor
 
-from .seams import Handover, Seams, join
+from .seams import Handover, Seams, as_stored, join
 from .windows import sample_windows, window_ranges, windowed
 
 __all__ = [
@@ -30,16 +30,16 @@ __all__ = [
 ]
 
 SampleSegment = Callable[[range, Handover | None, int], Tensor]
-DecodeSegment = Callable[[Tensor], Tensor]
+DecodeFrame = Callable[[Tensor], Tensor]
 PAPERS = Seams()
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A finished segment of a chain; joined in order, latents and pictures of all segments are the video.
+    """A sampled segment of a chain; joined in order, the latents of all segments are those of the video.
 
-    frames: all that were sampled. new_frames: those that no segment before has shown; latents, b 4 n h w, and
-    pictures, b 3 n H W, are of these alone. seed: what it was sampled with. handover: for the next segment.
+    frames: all that were sampled. new_frames: those that no segment before has shown; latents, b 4 n h w, are of these
+    alone. seed: what it was sampled with. handover: for the next segment; its picture is that of the last new frame.
     """
 
     index: int
@@ -47,7 +47,6 @@ class Segment:
     new_frames: range
     seed: int
     latents: Tensor
-    pictures: Tensor
     handover: Handover
 
 
@@ -93,7 +92,7 @@ def segment_seed(seed: int, index: int) -> int:
 def chain_segments(
     segments: Sequence[range],
     sample: SampleSegment,
-    decode: DecodeSegment,
+    decode: DecodeFrame,
     *,
     seed: int,
     seams: Seams = PAPERS,
@@ -104,29 +103,38 @@ def chain_segments(
 
     segments: of split_segments, with as many shared frames as seams says. sample(frames, handover, seed): latents of
     those frames, b 4 f h w, that begin as the handover says, or from the reference alone where it is None.
-    decode: latents to pictures, b 3 f H W in [0, 1]. What either raises ends the chain, after all that was yielded.
+    decode: the latent of one frame, b 4 1 h w, to its picture, b 3 1 H W in [0, 1]; only what is handed over is
+    decoded here. What either raises ends the chain, after all that was yielded.
     seed: of the chain; segment_seed tells that of each segment. handover: a picture to begin the video with.
     start: the segment to begin with; the result goes on identically where handover is then that of the segment before.
-    Raises ValueError, before anything is sampled, where the start does not fit.
+    Raises ValueError, before anything is sampled, where segments, seams and start do not fit each other.
     """
-    if not 0 <= start <= len(segments):
-        raise ValueError(f"the chain starts at segment {start} of {len(segments)}: give 0 to {len(segments)}")
-    if 0 < start < len(segments) and (handover is None or handover.latents is None):
-        raise ValueError(f"the chain starts at segment {start} without a handover: give segment {start - 1}'s")
+    _check_chain(segments, seams, handover, start)
     shown = new_frames(segments)
     for index in range(start, len(segments)):
         frames, own_seed = segments[index], segment_seed(seed, index)
         latents = sample(frames, handover, own_seed)
         assert latents.shape[2] == len(frames), "one latent for each frame"
-        if index:
-            assert handover is not None
-            assert handover.latents is not None
+        if index and handover is not None and handover.latents is not None:
             latents = join(latents, handover.latents, seams)
-        new = latents[:, :, shown[index].start - frames.start : shown[index].stop - frames.start]
-        pictures = decode(new)
-        assert pictures.shape[2] == len(shown[index]), "one picture for each latent"
-        handover = Handover(pictures[:, :, -1:], latents[:, :, shown[index].stop - 1 - frames.start :])
-        segment = Segment(index, frames, shown[index], own_seed, new, pictures, handover)
-        del latents, new, pictures
+        new = as_stored(latents[:, :, shown[index].start - frames.start : shown[index].stop - frames.start])
+        handover = Handover(decode(new[:, :, -1:]), latents[:, :, shown[index].stop - 1 - frames.start :])
+        segment = Segment(index, frames, shown[index], own_seed, new, handover)
+        del latents, new
         yield segment
         del segment  # or it would stay in memory while the next is sampled
+
+
+def _check_chain(segments: Sequence[range], seams: Seams, handover: Handover | None, start: int) -> None:
+    for before, after in pairwise(segments):
+        if (shared := before.stop - after.start) != seams.shared_frames:
+            raise ValueError(f"segments share {shared} frames, seams {seams.shared_frames}: give both the same number")
+    if not 0 <= start <= len(segments):
+        raise ValueError(f"the chain starts at segment {start} of {len(segments)}: give 0 to {len(segments)}")
+    if 0 < start < len(segments):
+        shared = 0 if handover is None or handover.latents is None else handover.latents.shape[2]
+        if shared != seams.shared_frames:
+            raise ValueError(
+                f"the chain starts at segment {start} with {shared} shared frames: give the handover of segment "
+                f"{start - 1}, which has {seams.shared_frames}"
+            )

@@ -34,7 +34,12 @@ def run_lock(folder: Path, busy: str = SAME_VIDEO) -> Iterator[None]:
     file = _opened(path)
     _held.add(file)
     try:
-        if not _try_lock(file):
+        while (held := _try_lock(file)) and os.fstat(file.fileno()).st_nlink == 0:  # cleaned in between
+            _held.discard(file)
+            file.close()
+            file = _opened(path)
+            _held.add(file)
+        if not held:
             raise RunBusy(busy.replace("{holder}", _holder(path)))
         with suppress(OSError):  # a full disk: the lock is held all the same
             file.seek(0)
@@ -74,24 +79,24 @@ def _create(path: str, flags: int) -> int:
 
 
 def _try_lock(file: Any) -> bool:
-    """Whether the lock was free, and is now held, of a file that was not cleaned in between."""
+    """Whether the lock was free, and is now held."""
     try:
         if os.name == "nt":
             import msvcrt
 
             file.seek(_LOCKED_BYTE)
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-            return True
-        import fcntl
+        else:
+            import fcntl
 
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         return False
     except OSError as error:
         raise OSError(
             f"{file.name} cannot be locked ({error.strerror}): let ComfyUI's output folder be on a local disk"
         ) from error
-    return os.fstat(file.fileno()).st_nlink > 0
+    return True
 
 
 def _holder(path: Path) -> str:

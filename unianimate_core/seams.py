@@ -1,7 +1,7 @@
 """What holds a segment of a chain to the one before, against drift of colours and detail.
 
 A segment begins with a picture of the one before, and that picture has passed the VAE once more than the latents it was
-made of. These are the ways around it; benchmarks/drift.py measures each, and its report says why the defaults are so.
+made of. These are the ways around it, which benchmarks/drift.py measures; the defaults here are the paper's.
 """
 
 from __future__ import annotations
@@ -51,10 +51,17 @@ class Handover:
     latents: Tensor | None = None
 
     def __post_init__(self):
-        # Copies keep no other frame in memory, and always lie the same way there: sums depend on that in the last bits.
-        for name in ("picture", "latents"):
-            if (tensor := getattr(self, name)) is not None:
-                object.__setattr__(self, name, tensor.clone(memory_format=torch.contiguous_format))
+        object.__setattr__(self, "picture", as_stored(self.picture))
+        if self.latents is not None:
+            object.__setattr__(self, "latents", as_stored(self.latents))
+
+
+def as_stored(tensor: Tensor) -> Tensor:
+    """A copy that keeps no other frame in memory and lies there as if it were read from a file.
+
+    What is computed from it depends on that in its last bits, and a run that goes on must give the identical result.
+    """
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 def join(latents: Tensor, before: Tensor, seams: Seams) -> Tensor:

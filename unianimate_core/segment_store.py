@@ -13,7 +13,7 @@ import os
 import shutil
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from .atomic import replacing
+from .atomic import NoRoom, replacing, size
 from .content_hash import content_hash
 from .run_lock import LOCK_NAME, RunBusy, run_lock
 
@@ -30,6 +30,7 @@ __all__ = ["MAX_AGE_DAYS", "MAX_BYTES", "RunBusy", "SegmentStore", "clean", "ope
 FORMAT = "2"  # to be raised also when the same inputs come to give other latents
 MAX_AGE_DAYS = 14
 MAX_BYTES = 10 * 10**9
+_MAKE_ROOM = "make room and run the same graph again, which goes on from the segments that are finished"
 _DAMAGE = (OSError, SafetensorError, ValueError, KeyError)
 
 log = logging.getLogger(__name__)
@@ -48,11 +49,18 @@ def segment_keys(run: str, contents: Iterable[Any]) -> list[str]:
 def open_run(root: str | os.PathLike, run: str) -> Iterator[SegmentStore]:
     """The segments of one run, for one process at a time; the others are cleaned first.
 
-    root: the folder of all runs; run: the run's hash. Raises RunBusy where another process has this run open.
+    root: the folder of all runs; run: the run's hash. Raises RunBusy where another process has this run open, and
+    OSError in one sentence where nothing can be written.
     """
     folder = Path(root) / run[:32]
-    folder.mkdir(parents=True, exist_ok=True)
-    with run_lock(folder):
+    with ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(run_lock(folder))
+        except OSError as error:
+            if error.errno is None:
+                raise  # it is a sentence already
+            raise OSError(f"{folder} cannot be written ({error.strerror}): {_MAKE_ROOM}") from error
         for half in folder.glob(".*.part"):
             half.unlink(missing_ok=True)
         clean(root, keep=folder)
@@ -87,12 +95,8 @@ class SegmentStore:
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
-            if error.errno is None:
-                raise  # it is a sentence already
-            raise OSError(
-                f"{path} of {len(content) / 1e6:.1f} MB could not be written ({error.strerror}): make room and run "
-                f"the same graph again, which goes on from the segments that are finished"
-            ) from error
+            reason = "the disk is full" if isinstance(error, NoRoom) else error.strerror or error
+            raise OSError(f"{path} of {size(len(content))} could not be written ({reason}): {_MAKE_ROOM}") from error
         for other in self.folder.glob(f"{index:05d}_*"):
             if other != path:
                 other.unlink(missing_ok=True)
@@ -110,7 +114,7 @@ def clean(
     keep, stay; so does what is no run.
     """
     runs = [folder for folder in Path(root).iterdir() if (folder / LOCK_NAME).is_file()]
-    sizes = {folder: sum(_size(file) for file in folder.iterdir()) for folder in runs}
+    sizes = {folder: _folder_size(folder) for folder in runs}
     total = sum(sizes.values())
     for folder in sorted(runs, key=_last_use):
         too_old = time.time() - _last_use(folder) > max_age_days * 86400
@@ -121,6 +125,11 @@ def clean(
                 shutil.rmtree(folder, ignore_errors=True)
         except RunBusy:
             continue
+        except OSError as error:  # another user's, or cleaned by another process
+            log.warning(f"{folder} could not be cleaned: {error}")
+            continue
+        if os.name == "nt":  # which keeps a file, and its folder, while it is locked
+            shutil.rmtree(folder, ignore_errors=True)
         total -= sizes[folder]
 
 
@@ -130,15 +139,17 @@ def _read(path: Path, key: str) -> dict[str, Tensor]:
         stored = file.metadata() or {}
         if stored.get("format") != FORMAT:
             raise ValueError(f"it has format {stored.get('format')}, this version reads {FORMAT}")
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (no mapping)
+        # Copies lie as aligned in memory as what was just computed: products depend on that in their last bits.
+        tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118  (no mapping)
     if stored.get("key") != key or stored.get("content") != content_hash(tensors):
         raise ValueError("its content is damaged")
     return tensors
 
 
-def _size(path: Path) -> int:
+def _folder_size(folder: Path) -> int:
+    """In bytes; 0 where it has gone."""
     try:
-        return path.stat().st_size
+        return sum(file.stat().st_size for file in folder.iterdir())
     except FileNotFoundError:
         return 0
 

@@ -70,7 +70,9 @@ class VideoWriter:
                 f"frames are {width}x{height} (width x height), H.264 needs even numbers: "
                 f"give {width + width % 2}x{height + height % 2}"
             )
-        stream = self._container.add_stream("libx264", rate=self._fps, options={"crf": str(self._crf)})
+        # Otherwise the same frames give another file on another processor, and with AVX-512 now and then on the same.
+        options = {"crf": str(self._crf), "x264-params": "cpu-independent=1"}
+        stream = self._container.add_stream("libx264", rate=self._fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
         stream.time_base = stream.codec_context.time_base = 1 / self._fps
         colour = stream.codec_context

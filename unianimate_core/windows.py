@@ -6,7 +6,7 @@ The authors' released code works so, and the paper compares with it (UniAnimate,
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import Literal
 
 import torch
@@ -91,10 +91,10 @@ Batch = tuple[list[range], Denoiser]
 
 
 def _weighted_mean(
-    batches: list[Batch], weights: Weights, smaller: Callable[[list[range]], Batch] | None = None
+    batches: list[Batch], weights: Weights, prepare: Callable[[list[range]], Batch] | None = None
 ) -> Denoiser:
-    """A denoiser of all frames. smaller: prepares a part of a batch, for when a whole one finds no room."""
-    ranges = [frames for group, _ in batches for frames in group]
+    """A denoiser of all frames. prepare: of a part of a batch, for when a whole one finds no room."""
+    ranges = sorted((frames for group, _ in batches for frames in group), key=lambda frames: frames.start)
     shares = dict(zip(ranges, window_weights(ranges, weights), strict=True))
 
     @torch.no_grad()
@@ -103,13 +103,11 @@ def _weighted_mean(
         index = 0
         while index < len(batches):
             group, denoise = batches[index]
-            try:
-                predictions = denoise(torch.cat([x[:, :, r.start : r.stop] for r in group]), t)
-            except torch.OutOfMemoryError:
-                if smaller is None or len(group) == 1:
-                    raise
+            predictions = _predict(denoise, x, t, group, may_fail=prepare is not None and len(group) > 1)
+            if predictions is None:
+                assert prepare is not None
                 middle = (len(group) + 1) // 2
-                batches[index : index + 1] = [smaller(group[:middle]), smaller(group[middle:])]
+                batches[index : index + 1] = [prepare(group[:middle]), prepare(group[middle:])]
                 continue
             for frames, prediction in zip(group, predictions.chunk(len(group)), strict=True):
                 v[:, :, frames.start : frames.stop] += shares[frames].to(v)[:, None, None] * prediction
@@ -120,15 +118,24 @@ def _weighted_mean(
     return denoiser
 
 
+def _predict(denoise: Denoiser, x: Tensor, t: int, group: list[range], *, may_fail: bool) -> Tensor | None:
+    """The predictions of a batch, (windows b) 4 f h w; None where memory ran out and that may be.
+
+    A function of its own, so that what the failed pass had made is gone when it returns.
+    """
+    try:
+        return denoise(torch.cat([x[:, :, frames.start : frames.stop] for frames in group]), t)
+    except torch.OutOfMemoryError:
+        if not may_fail:
+            raise
+        return None
+
+
 def _of_equal_length(ranges: list[range], at_once: int) -> list[list[range]]:
-    """Neighbours of the same length together, up to at_once."""
-    groups: list[list[range]] = []
-    for frames in ranges:
-        if groups and len(groups[-1]) < at_once and len(groups[-1][0]) == len(frames):
-            groups[-1].append(frames)
-        else:
-            groups.append([frames])
-    return groups
+    """Windows of the same length together, up to at_once."""
+    by_length = sorted(ranges, key=len, reverse=True)
+    groups = [list(group) for _, group in groupby(by_length, key=len)]
+    return [group[start : start + at_once] for group in groups for start in range(0, len(group), at_once)]
 
 
 def window_ranges(total: int, window: int, overlap: int, spacing: Spacing = "upstream") -> list[range]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
+from benchmarks import scan, temporal
 from benchmarks.denoise import count_flops
 from benchmarks.report import RELEASED
 from tests.parity.made_up import released_shapes
@@ -19,3 +21,29 @@ def test_the_work_of_one_pass_is_that_of_the_authors_network(frames, width, heig
 def test_the_benchmarks_measure_the_released_network():
     shapes = {name: entry.stored_shape for entry in network_entries(RELEASED) for name in entry.stored_names}
     assert shapes == {name: tuple(shape) for name, shape in released_shapes().items()}
+
+
+def test_unfused_attention_is_attention():
+    q, k, v = torch.randn(3, 2, 5, 32).unbind()
+    expected = temporal.scaled_dot_product_attention(q, k, v, 4)
+    torch.testing.assert_close(temporal.unfused_attention(q, k, v, 4), expected)
+
+
+def test_every_way_to_scan_that_is_timed_gives_the_same():
+    tensors = scan.inputs(5, 7, 8, 4, torch.device("cpu"), torch.float32)
+    used, *others = (way(**tensors) for way in scan.variants(torch.device("cpu")).values())
+    for result in others:
+        torch.testing.assert_close(result, used, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(scan.both_directions("torch", **tensors), scan.both_directions("triton", **tensors))
+
+
+@pytest.mark.parametrize("variant", temporal.VARIANTS)
+def test_memory_grows_in_proportion_to_frames_unless_scores_are_stored(variant):
+    """Counted, at the first level, from 1,026 frames to twice as many. The README says so."""
+    setting = temporal.Setting(RELEASED, (512, 768), torch.device("meta"), torch.float16, split_bytes=None)
+    size = (320, 96, 64)
+    peaks = [temporal.memory(setting.module(variant, size, frames), setting.device) for frames in (1026, 2052)]
+    assert peaks[0]
+    assert peaks[1]
+    growth = peaks[1] / peaks[0]
+    assert growth > 3.5 if variant == temporal.UNFUSED else growth == pytest.approx(2, rel=0.01)

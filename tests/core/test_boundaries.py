@@ -14,7 +14,7 @@ CORE = Path(__file__).parents[2] / "unianimate_core"
 MODULES = sorted(CORE.rglob("*.py"))
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "latent_preview", "nodes"}
 # Not needed for the network: they are installed for poses, encoders, video and evaluation, and imported where used.
-OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "torchvision", "lpips", "scipy"}
+OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "triton", "torchvision", "lpips", "scipy"}
 OPTIONAL |= {"accelerate", "diffusers", "peft", "tensorboard"}
 
 

@@ -76,3 +76,16 @@ def test_another_process_finds_the_same_hash():
     )
     here = content_hash({"a": 1, "b": {"x", "y", "z"}}, torch.arange(3), torch.device("cpu"))
     assert found.stdout.strip() == here
+
+
+def test_a_known_network_counts_for_nothing_however_it_is_wrapped():
+    """A host patches LoRA weights into it while it samples; what surrounds it counts as ever."""
+    network, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
+    wrapped = torch.nn.Sequential(network)
+    before = weights_hash(wrapped, other, known=network)
+    with torch.no_grad():
+        network.weight += 1
+    assert weights_hash(wrapped, other, known=network) == before
+    with torch.no_grad():
+        other.weight += 1
+    assert weights_hash(wrapped, other, known=network) != before

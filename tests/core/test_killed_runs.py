@@ -15,10 +15,10 @@ from unianimate_core.segment_store import RunBusy, open_run
 
 ROOT = Path(__file__).parents[2]
 
-# A chain of ten segments through the tiny network, each depending on the one before, to a video. It is run, killed and
-# run again `kills` times. A child counts the segments it computes.
+# A chain of ten segments through a tiny network, each depending on the one before, to a video. It is killed at moments
+# of the whole run, each time in a folder of its own, and run again there.
 CHAIN = """
-import os, random, signal, sys, time
+import os, random, signal, sys
 from pathlib import Path
 import torch
 from unianimate_core import linear_vae
@@ -35,6 +35,24 @@ torch.manual_seed(0)
 SEGMENTS, SEAMS = split_segments(22, 4, 2), Seams(2, 1.0, hold_latents=True)
 unet = UNet(ModelConfig(32, (1,), 1, (False,), 16, 32, 16, 1)).requires_grad_(False).eval()
 text, given = tensor("text", (1, 2, 16)), conditions(("pose", "reference_latent"), "", 22, 64, 64)
+moments, killed_at = 0, None
+
+
+def pass_moment():
+    global moments
+    if moments == killed_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+    moments += 1
+
+
+def watched(function):
+    def call(*args, **options):
+        pass_moment()
+        result = function(*args, **options)
+        pass_moment()
+        return result
+
+    return call
 
 
 def sample(frames, handover, seed):
@@ -44,13 +62,18 @@ def sample(frames, handover, seed):
     return ddim_sample(guided(unet, own, text, 1), latents(f"noise {seed}", len(frames), 64, 64), 1)
 
 
+def pictures(latents):
+    return linear_vae.decode(latents).repeat_interleave(8, -1).repeat_interleave(8, -2)
+
+
 def chain(root):
+    os.fsync, os.replace = watched(os.fsync), watched(os.replace)
     keys = segment_keys("run", SEGMENTS)
     with open_run(root, "run") as store, (root / "computed").open("a") as computed, \\
             video_writer(root / "result.mp4", 8) as video:
 
         def add(latents):
-            for picture in (255 * pictures(latents)[0]).byte().movedim(0, -1).numpy():
+            for picture in (255 * pictures(latents)[0]).round().byte().movedim(0, -1).numpy():
                 video.write(picture)
 
         handover, start = None, 0
@@ -58,39 +81,32 @@ def chain(root):
             handover, start = Handover(stored["picture"], stored["shared"]), start + 1
             add(stored["latents"])
         for segment in chain_segments(
-            SEGMENTS, sample, pictures, seed=7, seams=SEAMS, handover=handover, start=start
+            SEGMENTS, watched(sample), pictures, seed=7, seams=SEAMS, handover=handover, start=start
         ):
             print(segment.index, file=computed, flush=True)
             store.save(segment.index, keys[segment.index], {
                 "latents": segment.latents, "picture": segment.handover.picture, "shared": segment.handover.latents,
             })
             add(segment.latents)
+    (root / "moments").write_text(str(moments))
 
 
-def pictures(latents):
-    return linear_vae.decode(latents).repeat_interleave(8, -1).repeat_interleave(8, -2)
-
-
-def start(root):
+def run(root, moment=None):
+    global killed_at
+    killed_at = moment
     root.mkdir(exist_ok=True)
     child = os.fork()
     if child == 0:
         chain(root)
         os._exit(0)
-    return child
+    return os.waitpid(child, 0)[1]
 
 
-root, kills, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(4)
-began = time.monotonic()
-os.waitpid(start(root / "whole"), 0)
-whole = time.monotonic() - began
-for kill in range(kills):
-    child = start(root / str(kill))
-    time.sleep(chance.uniform(0, whole))
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    _, status = os.waitpid(start(root / str(kill)), 0)
-    assert status == 0
+root, kills = Path(sys.argv[1]), int(sys.argv[2])
+assert run(root / "whole") == 0
+for moment in random.Random(4).sample(range(int((root / "whole" / "moments").read_text())), kills):
+    assert run(root / str(moment), moment) == signal.SIGKILL
+    assert run(root / str(moment)) == 0
 """
 
 
@@ -133,16 +149,17 @@ def test_the_lock_dies_with_its_holder_whatever_children_live_on(tmp_path):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_a_run_that_is_killed_at_random_moments_ends_in_the_identical_video(tmp_path):
-    """Twenty times a chain of ten segments; none is computed twice but the one that was under way."""
+    """Twenty times a chain of ten segments, in the midst of sampling or of writing; none is computed twice but the one
+    that was under way.
+    """
     subprocess.run([sys.executable, "-c", CHAIN, str(tmp_path), "20"], cwd=ROOT, check=True)
     whole = (tmp_path / "whole" / "result.mp4").read_bytes()
-    cut_off = 0
-    for killed in tmp_path.glob("[0-9]*"):
-        assert (killed / "result.mp4").read_bytes() == whole
-        computed = [int(line) for line in (killed / "computed").read_text().split()]
+    killed = list(tmp_path.glob("[0-9]*"))
+    assert len(killed) == 20
+    for folder in killed:
+        assert (folder / "result.mp4").read_bytes() == whole
+        computed = [int(line) for line in (folder / "computed").read_text().split()]
         assert sorted(set(computed)) == list(range(10))
         assert all(after - before in (0, 1) for before, after in pairwise(computed))
         assert len(computed) <= 11
-        assert not list(killed.glob("*/.*"))
-        cut_off += bool(list(killed.glob(".*.part")))
-    assert cut_off > 3
+        assert not list(folder.glob("*/.*"))

@@ -141,8 +141,8 @@ def test_a_chain_shows_each_frame_once(total, length, shared):
     result = chained(split_segments(total, length, shared), seams=Seams(shared))
     assert [frame for segment in result for frame in segment.new_frames] == list(range(total))
     for segment in result:
-        assert segment.latents.shape[2] == segment.pictures.shape[2] == len(segment.new_frames)
-        assert torch.equal(segment.pictures, decode(segment.latents))
+        assert segment.latents.shape[2] == len(segment.new_frames)
+        assert torch.equal(segment.handover.picture, decode(segment.latents)[:, :, -1:])
 
 
 def test_a_segment_begins_with_the_last_picture_of_the_one_before():
@@ -153,7 +153,7 @@ def test_a_segment_begins_with_the_last_picture_of_the_one_before():
     assert sampler.asked[0][1] is None
     for before, (_, handover, _) in zip(result, sampler.asked[1:], strict=False):
         assert handover is not None
-        assert torch.equal(handover.picture, before.pictures[:, :, -1:])
+        assert torch.equal(handover.picture, decode(before.latents)[:, :, -1:])
 
 
 def test_a_chain_can_begin_with_a_picture():
@@ -196,7 +196,7 @@ def test_a_resumed_chain_goes_on_identically(seed, start, shared):
     for again, before in zip(rest, whole[start:], strict=True):
         assert (again.index, again.frames, again.seed) == (before.index, before.frames, before.seed)
         assert torch.equal(again.latents, before.latents)
-        assert torch.equal(again.pictures, before.pictures)
+        assert torch.equal(again.handover.picture, before.handover.picture)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_a_resumed_chain_goes_on_identically(seed, start, shared):
     [
         (-1, "the chain starts at segment -1 of 5: give 0 to 5"),
         (6, "the chain starts at segment 6 of 5: give 0 to 5"),
-        (2, "the chain starts at segment 2 without a handover: give segment 1's"),
+        (2, "the chain starts at segment 2 with 0 shared frames: give the handover of segment 1, which has 1"),
     ],
 )
 def test_an_impossible_start_is_refused(start, message):
@@ -213,6 +213,15 @@ def test_an_impossible_start_is_refused(start, message):
     with pytest.raises(ValueError, match=message):
         chained(split_segments(16, 4), sampler, start=start)
     assert not sampler.asked
+
+
+def test_segments_and_seams_must_agree():
+    """Else frames would be joined that do not belong together, without a word."""
+    with pytest.raises(ValueError, match="segments share 1 frames, seams 3: give both the same number"):
+        chained(split_segments(16, 4), seams=Seams(3))
+    handover = Handover(torch.zeros(1, 3, 1, 16, 16), normal(0, 5))
+    with pytest.raises(ValueError, match="starts at segment 1 with 5 shared frames: give the handover of segment 0"):
+        chained(split_segments(16, 4), start=1, handover=handover)
 
 
 def test_the_chain_keeps_no_segment_that_was_taken():
@@ -224,6 +233,7 @@ def test_the_chain_keeps_no_segment_that_was_taken():
         return normal(0, len(frames))
 
     def tracked(latents: Tensor) -> Tensor:
+        assert latents.shape[2] == 1, "only the picture that is handed over is decoded"
         pictures = decode(latents)
         alive.update([latents, pictures])
         return pictures

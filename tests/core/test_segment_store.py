@@ -124,8 +124,17 @@ def test_a_full_disk_is_one_sentence_and_after_making_room_the_run_goes_on(store
 
 def test_too_little_room_is_told_before_writing(stored, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=10))
-    with open_run(stored, RUN) as store, pytest.raises(OSError, match="make room"):
+    sentence = r"of 0.0 MB could not be written \(the disk is full\): make room and run the same graph again"
+    with open_run(stored, RUN) as store, pytest.raises(OSError, match=sentence):
         store.save(1, KEY, latents(1))
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(tmp_path):
+    (tmp_path / "file").write_bytes(b"")
+    sentence = r"cannot be written .*: make room and run the same graph again"
+    with pytest.raises(OSError, match=sentence) as raised, open_run(tmp_path / "file", RUN):
+        pass
+    assert len(str(raised.value).splitlines()) == 1
 
 
 def test_a_run_is_open_once_at_a_time(tmp_path):
@@ -168,6 +177,22 @@ def test_cleaning_removes_the_longest_unused_until_the_rest_fits(tmp_path):
     size = only_file_size(folders[0])
     clean(tmp_path, max_bytes=int(2.5 * size))
     assert set(tmp_path.iterdir()) == {folders[1], folders[2]}
+
+
+def test_what_cannot_be_cleaned_does_not_stop_a_run(tmp_path, monkeypatch, caplog):
+    """Another user's folder, or one that another ComfyUI is removing at the same moment."""
+    old = make_run(tmp_path, "old", segment_store.MAX_AGE_DAYS + 1)
+    real_lock = segment_store.run_lock
+
+    def no_access(folder: Path):
+        if folder == old:
+            raise PermissionError(13, "Permission denied", str(folder))
+        return real_lock(folder)
+
+    monkeypatch.setattr(segment_store, "run_lock", no_access)
+    with open_run(tmp_path, RUN) as store:
+        store.save(0, KEY, latents())
+    assert "could not be cleaned" in caplog.text
 
 
 def test_opening_a_run_cleans_the_others(tmp_path):

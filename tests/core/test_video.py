@@ -109,6 +109,16 @@ def test_files_that_are_no_video_are_refused_in_one_sentence(tmp_path):
         next(read_frames(tmp_path / "absent.mp4"))
 
 
+def test_the_same_frames_give_the_same_file(tmp_path):
+    """So that a video that was continued can be told to be the one it would have been."""
+    frames = np.random.default_rng(0).integers(0, 255, (20, 8, 8, 3), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    files = set()
+    for _ in range(50):
+        write(tmp_path / "a.mp4", frames)
+        files.add((tmp_path / "a.mp4").read_bytes())
+    assert len(files) == 1
+
+
 def test_a_full_disk_is_one_sentence_and_leaves_nothing_behind(tmp_path):
     """A limit on the size of files fails in the middle of a write, as a full disk does."""
     resource = pytest.importorskip("resource", reason="Windows has no such limits")

@@ -229,6 +229,14 @@ def test_windows_pass_in_batches_as_large_as_asked():
     assert asked == [([0, 6], 500), ([12], 500)]
 
 
+def test_even_windows_fill_their_batches():
+    """Their lengths differ by a frame, here and there: equal ones pass together wherever they lie."""
+    asked = []
+    windowed_in_batches(mean_and_size(asked), 1000, 32, 8, at_once=4, spacing="even")(normal(0, 1000), 500)
+    assert len(window_ranges(1000, 32, 8, "even")) == 42
+    assert len(asked) == 11
+
+
 def test_batches_are_halved_where_memory_runs_out_and_stay_so():
     """A run of an hour must not end at its first step because four windows were too many, nor try that at each."""
     failed, asked = [], []

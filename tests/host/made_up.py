@@ -14,10 +14,11 @@ import torch
 from safetensors.torch import save_file
 
 from tests.core.pose.stand_ins import write_detector, write_keypoint_network
+from tests.made_up_mamba import mamba_weights
 from tests.parity.made_up import tensor, weights
 
 DATA = Path(__file__).resolve().parents[1] / "data"
-CHECKPOINT, VAE = "tiny.safetensors", "small_vae.safetensors"
+CHECKPOINT, MAMBA, VAE = "tiny.safetensors", "tiny_mamba.safetensors", "small_vae.safetensors"
 REFERENCE, REFERENCE_POSE, POSES = "reference.png", "reference_pose.png", "poses.mp4"
 WIDTH, HEIGHT, FRAMES, FPS = 128, 192, 6, 12
 
@@ -31,9 +32,8 @@ def write_files(comfyui: Path, base: Path) -> None:
     models, inputs = base / "models", base / "input"
     for folder in (models / "unianimate", models / "vae", models / "loras", models / "dwpose", inputs):
         folder.mkdir(parents=True)
-    save_file(
-        tiny_checkpoint(), models / "unianimate" / CHECKPOINT, metadata={"unianimate": json.dumps({"head_dim": 16})}
-    )
+    for name, tensors in ((CHECKPOINT, tiny_checkpoint()), (MAMBA, mamba_weights())):
+        save_file(tensors, models / "unianimate" / name, metadata={"unianimate": json.dumps({"head_dim": 16})})
     write_detector(models / "dwpose" / "yolox_l.onnx")
     write_keypoint_network(models / "dwpose" / "dw-ll_ucoco_384.onnx")
     save_file(small_vae(comfyui), models / "vae" / VAE)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from ..atomic import replacing
 from ..config import ConfigError, ModelConfig
 from ..model import UNet
-from ..model.backend import Attention
+from ..model.backend import Attention, Backend
 from . import files, names
 from .files import CheckpointError
 from .identify import UNIANIMATE, identify
@@ -34,17 +34,18 @@ def load_unet(
     dtype: torch.dtype | None = None,
     operations: Any = nn,
     attention: Attention | None = None,
+    scan: str = Backend.scan,
 ) -> UNet:
     """A network with the weights of a checkpoint, in evaluation mode.
 
     source: path of a .pth or .safetensors file, or tensors by their checkpoint names. config: read off the tensors
     unless given. dtype: that of the file unless given. Tensors are converted one by one; those of a file that need
-    no conversion stay mapped to it.
+    no conversion stay mapped to it. scan: back end of the temporal Mamba, as of scan.selective_scan.
     Raises CheckpointError where a tensor is missing, unexpected or of another shape, and for files that cannot be read.
     """
     state_dict, config = read_checkpoint(source, config)
     dtype = dtype or stored_dtype(state_dict)
-    unet = UNet(config, dtype=dtype, device="meta", operations=operations, attention=attention)
+    unet = UNet(config, dtype=dtype, device="meta", operations=operations, attention=attention, scan=scan)
     unet.load_state_dict(to_modules(state_dict, config, device=device, dtype=dtype), assign=True)
     return unet.requires_grad_(False).eval()
 

@@ -53,7 +53,10 @@ def to_mamba(
             values = unstack(entry, new[entry.name])
             tensors |= {name: value.to(precision_of(name, dtype)) for name, value in values.items()}
         else:
-            tensors |= zip(entry.stored_names, (state_dict[name] for name in stored_names[source]), strict=True)
+            kept = [state_dict[name] for name in stored_names[source]]
+            if ".temporal." in entry.name:  # trained in the student, and not in the teacher it came from
+                kept = [tensor.clone() for tensor in kept]
+            tensors |= zip(entry.stored_names, kept, strict=True)
     return tensors, new_config
 
 

@@ -65,6 +65,13 @@ def colour_statistics(frame: np.ndarray) -> np.ndarray:
     return np.concatenate([pixels.mean(0), pixels.std(0)])
 
 
+def detail(frames: Iterable[np.ndarray]) -> np.ndarray:
+    """Mean absolute difference of neighbouring pixels of each frame, in 8-bit steps: less of it is blur. Result: f."""
+    return np.array(
+        [float(np.mean([np.abs(np.diff(f.astype(np.int16), axis=axis)).mean() for axis in (0, 1)])) for f in frames]
+    )
+
+
 def colour_distances(frames: Iterable[np.ndarray], reference: np.ndarray) -> np.ndarray:
     """Root mean square difference of each frame's colour statistics to the reference's. Result: f, 8-bit steps.
 

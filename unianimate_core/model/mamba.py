@@ -23,6 +23,7 @@ __all__ = ["BidirectionalMamba", "MambaBlock", "selective_scan"]
 # Read in full precision whatever the network's, and trained without weight decay.
 FULL_PRECISION = ("A_log", "A_b_log", "D", "D_b", "alpha")
 DELTA_RANGE = (1e-3, 0.1)  # of the step sizes at the start of training
+LARGEST_A_LOG = 80.0  # beyond which exp leaves single precision, and gradients are no numbers
 INITIAL_ALPHA = 1.0  # a mixer begins with small outputs anyway: no gate need hold them back
 
 
@@ -94,7 +95,9 @@ class BidirectionalMamba(nn.Module):
         rank_delta, B, C = x_proj(u).split([dt_proj.in_features, states, states], dim=-1)
         delta = F.softplus(dt_proj(rank_delta))
         precision = torch.promote_types(u.dtype, torch.float32)
-        A = -A_log.to(u.device, precision).exp()  # a host may keep what no layer holds elsewhere than it is used
+        A = (
+            -A_log.to(u.device, precision).clamp(max=LARGEST_A_LOG).exp()
+        )  # a host may keep what no layer holds elsewhere than it is used
         D = D.to(u.device, precision)
         return selective_scan(u, delta, A, B, C, D, z, added=added, reverse=reverse, backend=self.scan_backend)
 

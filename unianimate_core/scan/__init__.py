@@ -51,6 +51,10 @@ def _check_shapes(
     if u.ndim != 3 or A.ndim != 2 or A.shape[0] != u.shape[2]:
         raise ValueError(f"u has shape {list(u.shape)}, A {list(A.shape)}: give n f E and E s")
     n, frames, channels = u.shape
+    if not u.is_floating_point() or 0 in (frames, *A.shape):
+        raise ValueError(
+            f"u has shape {list(u.shape)} of {u.dtype}, A {list(A.shape)}: give numbers, frames and states"
+        )
     expected: dict[str, tuple[Tensor, tuple[int, ...]]] = {"D": (D, (channels,))}
     expected |= {name: (x, (n, frames, channels)) for name, x in like_u.items() if x is not None}
     expected |= {name: (x, (n, frames, A.shape[1])) for name, x in projections.items()}

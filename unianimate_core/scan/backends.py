@@ -12,8 +12,8 @@ import torch
 
 logger = logging.getLogger(__name__)
 
-# Fastest first: kernels that keep the state in registers (Triton's waste nothing on short sequences, mamba-ssm's pad
-# them to 128 frames), then a loop that every machine runs.
+# Fastest first by what they do (no GPU has timed them yet): kernels that keep the state in registers, of which Triton's
+# waste nothing on short sequences and mamba-ssm's pad them to 128 frames, then a loop that every machine runs.
 BACKENDS = ("triton", "mamba_ssm", "torch")
 MODULES = {"triton": ".triton_scan", "mamba_ssm": ".mamba_ssm_scan", "torch": ".blocked"}
 # What "auto" stands for, where this is set: for those who cannot reach the code's own options.
@@ -25,7 +25,7 @@ HOW_TO_INSTALL = {
         "in the version made for your PyTorch"
     ),
     "mamba_ssm": (
-        "on Linux with an NVIDIA card and CUDA's compiler run pip install mamba-ssm --no-build-isolation, which builds "
+        "on Linux with the compiler of CUDA or ROCm run pip install mamba-ssm --no-build-isolation, which builds "
         "selective_scan_cuda for the PyTorch that is there (PyPI holds the source alone)"
     ),
 }
@@ -36,7 +36,6 @@ def check_name(backend: str) -> None:
         raise ValueError(f"the scan's back end is {backend!r}: give auto, {', '.join(BACKENDS[:-1])} or torch")
 
 
-@torch.compiler.assume_constant_result
 def resolve(backend: str, device_type: str) -> str:
     """The back end that scans tensors on this kind of device. Raises ImportError where the one asked for cannot."""
     if backend == "auto":
@@ -49,6 +48,10 @@ def resolve(backend: str, device_type: str) -> str:
             f"the scan cannot use {backend} ({reason}): {HOW_TO_INSTALL[backend]}; or choose auto or torch"
         )
     return backend
+
+
+# As torch.compiler.assume_constant_result marks it: that would import all of Dynamo, which takes a second.
+vars(resolve)["_dynamo_marked_constant"] = True
 
 
 def load(backend: str) -> ModuleType:
@@ -64,10 +67,19 @@ def absence(backend: str, device_type: str) -> str | None:
     if device_type != "cuda" and not (backend == "triton" and os.environ.get("TRITON_INTERPRET") == "1"):
         return f"the tensors are on {device_type}, it works on a GPU of CUDA or ROCm"
     try:
-        load(backend)
-    except Exception as error:  # a build for another PyTorch fails in ways of its own: OSError, RuntimeError, ...
+        _scan_once(backend, device_type)
+    except (
+        Exception
+    ) as error:  # a build for another PyTorch or card fails in ways of its own: OSError, RuntimeError, ...
         return f"{type(error).__name__}: {error}".split("\n")[0]
     return None
+
+
+def _scan_once(backend: str, device_type: str) -> None:
+    """The smallest scan: what imports well may still lack a compiler, or kernels for this card."""
+    module = load(backend)
+    u = torch.ones(1, 1, 1, device=device_type)
+    module.forward(u, u, -u[0], u, u, u[0, 0], None, None, False).cpu()
 
 
 @cache

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # The compiled part, without which mamba-ssm cannot scan: imported by name, so that its absence is told as such.
 import selective_scan_cuda  # noqa: F401  # pyright: ignore[reportMissingImports]
+import torch
 import torch.nn.functional as F
 from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # pyright: ignore[reportMissingImports]
 from torch import Tensor
@@ -21,6 +22,10 @@ def forward(
     reverse: bool,
 ) -> Tensor:
     """As selective_scan. The kernel wants n E f, one precision for all that changes over time, and fp32 for A and D."""
+    if u.dtype == torch.float64:
+        raise ValueError("mamba-ssm scans in single precision, the tensors are of double: choose the back end torch")
+    if not u.numel():
+        return u * D.to(u.dtype)  # nothing, but with gradients: a kernel cannot be launched over it
 
     def arranged(x: Tensor) -> Tensor:
         x = x.flip(1) if reverse else x
@@ -28,7 +33,15 @@ def forward(
 
     fused_gate = None if z is None or added is not None else arranged(z)
     y = selective_scan_fn(
-        arranged(u), arranged(delta), A.float(), arranged(B), arranged(C), D.float(), fused_gate, None, False
+        arranged(u),
+        arranged(delta),
+        A.float().clamp(min=torch.finfo(torch.float32).min),
+        arranged(B),
+        arranged(C),
+        D.float(),
+        fused_gate,
+        None,
+        False,
     )
     y = y.transpose(1, 2)
     y = y.flip(1) if reverse else y

@@ -30,7 +30,7 @@ def forward_kernel(
     rates = tl.load(rate + e[None, :] * states + s[:, None], mask=in_s[:, None] & in_e[None, :], other=0.0)
     skip = tl.load(D + e, mask=in_e, other=0.0)
     h = tl.zeros([STATES, CHANNELS], dtype=tl.float32)
-    i = 0
+    i = tl.full((), 0, tl.int64)  # times a stride, a frame may be beyond 32 bits
     while i < frames:
         t = frames - 1 - i if REVERSE else i
         u_t = tl.load(u + sequence * u_n + t * u_f + e, mask=in_e, other=0.0).to(tl.float32)
@@ -78,7 +78,7 @@ def backward_kernel(
     while index < sequences:
         sequence = index.to(tl.int64)
         h = tl.zeros([STATES, CHANNELS], dtype=tl.float32)
-        i = 0
+        i = tl.full((), 0, tl.int64)
         while i < frames:
             t = frames - 1 - i if REVERSE else i
             tl.store(history + (slot + i) * STATES * CHANNELS + owned, h)

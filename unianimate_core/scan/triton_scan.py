@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -40,12 +41,13 @@ def forward(
     tensors = [_as_walked(x) for x in (u, delta, B, C, u if z is None else z, u if added is None else added)]
     u, delta, B, C, z_or_u, added_or_u = tensors
     if u.numel():
-        launch_forward[(sequences, _blocks(channels, CHANNELS))](
-            u, delta, _rate(A), B, C, D.float().contiguous(), z_or_u, added_or_u, out,
-            frames, channels, A.shape[1],
-            *_strides(*tensors, out),
-            **_constants(A, reverse, z, added, CHANNELS),
-        )  # fmt: skip
+        with _device_of(u):
+            launch_forward[(sequences, _blocks(channels, CHANNELS))](
+                u, delta, _rate(A), B, C, D.float().contiguous(), z_or_u, added_or_u, out,
+                frames, channels, A.shape[1],
+                *_strides(*tensors, out),
+                **_constants(A, reverse, z, added, CHANNELS),
+            )  # fmt: skip
     return out if out is y else y.copy_(out)
 
 
@@ -73,15 +75,21 @@ def backward(
     if u.numel():
         history = dA.new_empty(programs * blocks * frames * constants["STATES"] * BACKWARD_CHANNELS)
         grad, u, delta, B, C, z_or_u, added_or_u = tensors
-        launch_backward[(programs, blocks)](
-            grad, u, delta, _rate(A), B, C, D.float().contiguous(), z_or_u, added_or_u,
-            *made, dA, dB, dC, dD, history,
-            sequences, frames, channels, A.shape[1],
-            *_strides(*tensors),
-            **constants,
-        )  # fmt: skip
+        with _device_of(u):
+            launch_backward[(programs, blocks)](
+                grad, u, delta, _rate(A), B, C, D.float().contiguous(), z_or_u, added_or_u,
+                *made, dA, dB, dC, dD, history,
+                sequences, frames, channels, A.shape[1],
+                *_strides(*tensors),
+                **constants,
+            )  # fmt: skip
     du, ddelta, dz = made
     return du, ddelta, dA.sum(0), dB.sum(0), dC.sum(0), dD.sum(0), dz
+
+
+def _device_of(u: Tensor) -> AbstractContextManager:
+    """Triton launches on the current device, wherever the tensors are."""
+    return torch.cuda.device(u.device) if u.is_cuda else nullcontext()
 
 
 def _constants(A: Tensor, reverse: bool, z: Tensor | None, added: Tensor | None, channels: int) -> dict:

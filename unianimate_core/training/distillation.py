@@ -11,6 +11,7 @@ within one module.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ class DistillationSettings:
     weight_decay: float = 0.01
 
     def __post_init__(self):
-        if self.learning_rate <= 0 or self.weight_decay < 0:
+        if not 0 < self.learning_rate < math.inf or not 0 <= self.weight_decay < math.inf:
             raise ValueError(
                 f"learning_rate is {self.learning_rate}, weight_decay {self.weight_decay}: "
                 "give a positive rate, and 0 or more of decay"
@@ -66,9 +67,11 @@ def distil(
     calls: keywords of UNet.forward (x, t, text, image, ...), on the teacher's device; the student is on the same, in
     fp32. Loss: mean square of what a module adds to its input against what the teacher's adds, in units of the latter,
     so 1 is a module that adds nothing. All modules count alike.
-    Raises ValueError where the two networks differ in more than the inside of their temporal modules.
+    Raises ValueError where the two networks differ in more than the inside of their temporal modules, share tensors,
+    or where the student or its optimizer is not ready to be trained.
     """
     pairs = _paired(teacher, student)
+    _check_trainable(teacher, pairs, optimizer)
     for call in calls:
         optimizer.zero_grad(set_to_none=True)
         losses = _gradients_of_a_call(teacher, pairs, call)
@@ -84,6 +87,8 @@ def _gradients_of_a_call(
 
     def learn(name: str, x: Tensor, frames: int, y: Tensor) -> None:
         x, wanted = x.float(), (y - x).float()
+        # PyTorch's group norm on a CPU falls over an input of channels last that needs no gradient (2.11).
+        x = x.detach().requires_grad_()
         with torch.enable_grad():
             loss = residual_loss(students[name](x, frames) - x, wanted)
             loss.backward()
@@ -111,12 +116,26 @@ def _paired(teacher: UNet, student: UNet) -> dict[str, TemporalModule]:
     return ours
 
 
+def _check_trainable(teacher: UNet, students: Mapping[str, TemporalModule], optimizer: torch.optim.Optimizer) -> None:
+    """Raises ValueError where a step would fail, do nothing, or change the teacher."""
+    parameters = [parameter for module in students.values() for parameter in module.parameters()]
+    half = next((parameter.dtype for parameter in parameters if parameter.dtype.itemsize < 4), None)
+    if half is not None:
+        raise ValueError(f"the student is in {half}: load it with dtype=torch.float32")
+    optimised = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+    if not all(parameter.requires_grad and id(parameter) in optimised for parameter in parameters):
+        raise ValueError("the optimizer is not that of this student: make it with distillation_optimizer(student, ...)")
+    places = {parameter.data_ptr() for parameter in teacher.parameters()}
+    if any(parameter.data_ptr() in places for parameter in parameters if parameter.numel()):
+        raise ValueError("student and teacher share tensors, so training would change both: load each on its own")
+
+
 @contextmanager
 def listening(teacher: UNet, learn: Callable[[str, Tensor, int, Tensor], None]) -> Iterator[None]:
     """While it lasts, learn(name, x, frames, y) is called with input and output of each temporal module that runs."""
 
     def listener(name: str):
-        return lambda module, inputs, output: learn(name, *inputs, output)
+        return lambda module, inputs, output: learn(name, inputs[0], inputs[1], output)
 
     handles = [module.register_forward_hook(listener(name)) for name, module in temporal_modules(teacher).items()]
     try:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unianimate_core.evaluation.continuity import colour_distances, drift, frame_changes, seam_jump
+from unianimate_core.evaluation.continuity import colour_distances, detail, drift, frame_changes, seam_jump
 from unianimate_core.long_video import new_frames, split_segments
 
 SEGMENTS = new_frames(split_segments(40, 11))  # 0-10, 11-20, 21-30, 31-39
@@ -65,3 +65,10 @@ def test_brightness_that_grows_with_each_segment_is_drift(step):
 def test_the_reference_itself_is_at_no_distance():
     video = moving_square(1)
     assert colour_distances(video, video[0]).tolist() == [0]
+
+
+def test_blur_is_less_detail():
+    (sharp,) = moving_square(1)
+    soft = sharp.reshape(24, 2, 32, 2, 3).mean((1, 3)).astype(np.uint8).repeat(2, 0).repeat(2, 1)
+    sharp_detail, soft_detail, flat = detail([sharp, soft, np.full_like(sharp, 7)])
+    assert sharp_detail > 1.5 * soft_detail > flat == 0

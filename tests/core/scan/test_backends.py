@@ -48,11 +48,20 @@ def test_a_cpu_takes_the_loop_and_the_log_says_so_once(caplog):
     assert caplog.messages == ["the temporal Mamba scans with torch on cpu"]
 
 
-def test_a_gpu_takes_triton_where_it_is(caplog):
+def test_a_gpu_takes_triton_where_it_works(caplog, monkeypatch):
     pytest.importorskip("triton")
+    monkeypatch.setattr(backends, "_scan_once", lambda backend, device_type: None)  # there may be no GPU
     with caplog.at_level(logging.INFO):
         assert backends.resolve("auto", CUDA) == "triton"
     assert "the temporal Mamba scans with triton on cuda" in caplog.text
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_back_end_that_imports_but_cannot_scan_is_passed_over(caplog):
+    """An old card, or no compiler for Triton's launcher: the loop is slow, an error would be worse."""
+    pytest.importorskip("triton")
+    assert backends.resolve("auto", CUDA) == "torch"
+    assert "not triton, " in caplog.text
 
 
 def test_a_gpu_without_kernels_is_warned_of_the_slow_loop(caplog, without):

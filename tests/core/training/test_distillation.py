@@ -26,15 +26,15 @@ from unianimate_core.training.distillation import (
 
 def made_student() -> UNet:
     tensors, config = to_mamba(tiny_weights(), tiny_config(), MambaConfig(expand=1, keep_ff=False))
-    return load_unet({name: x.clone() for name, x in tensors.items()}, config=config)
+    return load_unet(tensors, config=config)
 
 
-def calls(count: int) -> Iterator[dict[str, Tensor]]:
+def calls(count: int, clips: int = 1) -> Iterator[dict[str, Tensor]]:
     generator = torch.Generator().manual_seed(0)
     given = conditions(["image", "pose"], "", 3, 64, 64)
     for _ in range(count):
-        t = torch.randint(0, 1000, (1,), generator=generator)
-        yield {"x": torch.randn(1, 4, 3, 8, 8, generator=generator), "t": t, "text": text()} | given
+        t = torch.randint(0, 1000, (clips,), generator=generator)
+        yield {"x": torch.randn(clips, 4, 3, 8, 8, generator=generator), "t": t, "text": text()} | given
 
 
 def test_every_module_comes_closer_to_its_teachers():
@@ -49,11 +49,11 @@ def test_every_module_comes_closer_to_its_teachers():
 def test_nothing_but_temporal_modules_changes():
     student = made_student()
     before = {name: x.clone() for name, x in student.state_dict().items()}
-    teacher = {name: x.clone() for name, x in tiny_unet().state_dict().items()}
+    teacher = {name: x.clone() for name, x in tiny_weights().items()}
     list(distil(tiny_unet(), student, calls(2), distillation_optimizer(student, DistillationSettings())))
     changed = {name for name, x in student.state_dict().items() if not torch.equal(x, before[name])}
     assert {name for name in before if ".temporal." in name} == changed
-    assert all(torch.equal(x, teacher[name]) for name, x in tiny_unet().state_dict().items())
+    assert all(torch.equal(x, teacher[name]) for name, x in tiny_weights().items())
 
 
 def test_the_student_is_never_run_as_a_whole():
@@ -83,6 +83,26 @@ def test_decay_and_gates_are_not_decayed():
     assert not any(names[id(p)].endswith(("A_log", "A_b_log", "D", "D_b", "alpha", "bias")) for p in decayed["params"])
     trainable = {name for name, parameter in student.named_parameters() if parameter.requires_grad}
     assert trainable == {names[id(p)] for p in decayed["params"] + others["params"]}
+
+
+def test_several_clips_pass_at_once():
+    student = made_student()
+    optimizer = distillation_optimizer(student, DistillationSettings())
+    (losses,) = distil(tiny_unet(), student, calls(1, clips=2), optimizer)
+    assert all(0 < loss < 10 for loss in losses.values())
+
+
+def test_what_cannot_be_trained_is_refused():
+    """Before a step: half precision fails within PyTorch, a foreign optimizer changes nothing, a shared tensor both."""
+    student, other = made_student(), made_student()
+    optimizer = distillation_optimizer(student, DistillationSettings())
+    with pytest.raises(ValueError, match="the optimizer is not that of this student"):
+        next(distil(tiny_unet(), other, calls(1), optimizer))
+    half = made_student().half()
+    with pytest.raises(ValueError, match=r"the student is in torch.float16: load it with dtype=torch.float32"):
+        next(distil(tiny_unet(), half, calls(1), distillation_optimizer(half, DistillationSettings())))
+    with pytest.raises(ValueError, match="share tensors"):
+        next(distil(student, student, calls(1), optimizer))
 
 
 def test_a_module_that_adds_nothing_has_a_loss_of_one():

@@ -1,0 +1,146 @@
+"""What helps against drift: each way of joining segments, in chains of held-out drawn characters, beside the truth.
+
+    python -m benchmarks.drift --vae models/mini/NAME.safetensors                   a made-up network: see follower.py
+    python -m benchmarks.drift --vae ... --transformer models/mini/NAME.safetensors               a trained one
+
+Videos are kept under build/paper_tables: the same command goes on where it was stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import torch
+
+from unianimate_core.evaluation.bootstrap import finite_mean
+from unianimate_core.evaluation.continuity import detail
+from unianimate_core.evaluation.metrics import FRAME_METRICS
+from unianimate_core.long_video import Seams, new_frames, split_segments
+from unianimate_core.training.characters import DrawnClip, draw_clip
+
+from .animation import Animator, Codec, Sampling
+from .codec import load_codec
+from .follower import Follower
+from .paper_rows import Bench, Network, digest_of, load_compared
+from .paper_scores import Kept, Row, as_video, continuity_row, continuity_table
+from .paper_tables import parse_world
+from .report import RESULTS, write
+
+# How segments meet, and whether each starts from the noise prior.
+WAYS: dict[str, tuple[Seams, bool]] = {
+    "the paper's": (Seams(), True),
+    "without noise prior": (Seams(), False),
+    "match_colours 0.5": (Seams(match_colours=0.5), True),
+    "match_colours 1": (Seams(match_colours=1.0), True),
+    "hold_latents": (Seams(hold_latents=True), True),
+    "shared_frames 4": (Seams(shared_frames=4), True),
+    "shared_frames 4, hold_latents": (Seams(shared_frames=4, hold_latents=True), True),
+    "hold_latents, without noise prior": (Seams(hold_latents=True), False),
+}
+
+
+def chains(bench: Bench, network: Network, clips: Sequence[DrawnClip], length: int) -> list[Row]:
+    """A row for each of WAYS, then one for the truth."""
+    total = len(clips[0].frames)
+    stretches = new_frames(split_segments(total, length))  # the same stretches of time for every row
+    truths, references = [clip.frames for clip in clips], [clip.reference for clip in clips]
+    rows = []
+    for name, (seams, prior) in WAYS.items():
+        if not prior and isinstance(network.animator, Follower):
+            continue  # it starts from no noise
+        segments = split_segments(total, length, seams.shared_frames)
+        sampling = dataclasses.replace(network.animator.sampling, noise_prior=prior)
+        animator = dataclasses.replace(network, animator=network.animator.sampled(sampling))
+        made_of = ("drift", length, seams, sampling)
+        videos = bench.videos(
+            name, animator, clips, lambda a, c, seed, s=segments, j=seams: a.chained(c, s, seed, j), *made_of
+        )
+        rows.append(scored(name, videos, truths, references, new_frames(segments), stretches))
+    return [*rows, scored("the truth", truths, truths, references, stretches, stretches)]
+
+
+def scored(
+    name: str,
+    videos: Sequence[np.ndarray],
+    truths: Sequence[np.ndarray],
+    references: Sequence[np.ndarray],
+    meeting: Sequence[range],
+    stretches: Sequence[range],
+) -> Row:
+    """Seams and drift, and what is left of truth and detail in the last stretch of time."""
+    row = continuity_row(name, videos, references, meeting, stretches)
+    scores = dict(row.scores)
+    del scores["drift, first segment"], scores["drift, last segment"]
+    for part, place in (("first", stretches[0]), ("last", stretches[-1])):
+        pairs = [
+            (v[place.start : place.stop], t[place.start : place.stop]) for v, t in zip(videos, truths, strict=True)
+        ]
+        psnr = FRAME_METRICS["psnr_star"]
+        scores[f"PSNR, {part} segment"] = np.array(
+            [finite_mean(psnr(as_video(v), as_video(t)).numpy()) for v, t in pairs]
+        )
+        scores[f"detail, {part} segment"] = np.array([detail(v).mean() / detail(t).mean() for v, t in pairs])
+    return Row(name, scores)
+
+
+def main() -> None:
+    options = parse()
+    sampling = Sampling(options.steps, options.guidance)
+    codec = load_codec(options.vae, options.device)
+    network, weights = compared_network(options, codec, sampling)
+    bench = Bench(Kept(options.keep), (digest_of(options.vae),), options.seed)
+    total = options.segments * (options.frames - 1) + 1
+    drawn = {"height": options.height, "width": options.width, "split": "validation", "world": options.world}
+    clips = [draw_clip(index, total, **drawn) for index in range(options.clips)]
+    body = f"""
+{options.clips} characters and motions of the validation split, {options.segments} segments of {options.frames} frames \
+of {options.width}x{options.height} (width x height); DDIM, {options.steps} steps, guidance {options.guidance}.
+
+A jump is the change where segments meet, in units of the ordinary change from frame to frame. Growth a segment is \
+that of the colours' distance to the reference, in 8-bit steps. Detail is the difference of neighbouring pixels, as a \
+share of the truth's. Means over clips with 95 % bootstrap intervals.
+
+{continuity_table(chains(bench, network, clips, options.frames))}
+"""
+    write(options.output, "Drift over chained segments", torch.device(options.device), body, weights)
+
+
+def compared_network(options: argparse.Namespace, codec: Codec, sampling: Sampling) -> tuple[Network, str]:
+    """The trained network, or the made-up one; and what the report says of its weights."""
+    if options.transformer is None:
+        follower = cast(Animator, Follower(codec, options.follow))  # chains as one does, and can do nothing else
+        said = f"none: a made-up network that knows the truth and takes over {options.follow:.0%} of what its first "
+        return Network(follower, f"follower {options.follow}", 0), said + "frame differs by (benchmarks/follower.py)"
+    network = load_compared(options.transformer, codec, sampling, options.device)
+    return network, f"{options.transformer.name}, {network.parameters / 1e6:.2f} M parameters"
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--transformer", type=Path, help="a trained network (default: the made-up one)")
+    parser.add_argument(
+        "--follow", type=float, default=0.9, help="of the made-up network: see follower.py (default: 0.9)"
+    )
+    parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
+    parser.add_argument("--world", type=parse_world, default="{}", help="JSON of the WorldSettings of training")
+    parser.add_argument("--clips", type=int, default=10, help="characters and motions (default: 10)")
+    parser.add_argument("--frames", type=int, default=16, help="of a segment (default: 16)")
+    parser.add_argument("--segments", type=int, default=10, help="of a video (default: 10)")
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--height", type=int, default=192)
+    parser.add_argument("--steps", type=int, default=30)
+    parser.add_argument("--guidance", type=float, default=2.5)
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="folder of finished videos")
+    parser.add_argument("--output", type=Path, default=RESULTS / "drift.md")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

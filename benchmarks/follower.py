@@ -1,0 +1,54 @@
+"""A network that is made up, to measure what joining segments does by itself: it knows the truth, and follows its first
+frame.
+
+Whatever a hand-over loses, in the VAE above all, it takes for the look of the person and carries on into every frame of
+its segment: drift without any of a network's own mistakes. A real network also looks at the reference, which pulls it
+back, so it lies between this one and one that never drifts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from einops import rearrange
+from torch import Tensor
+
+from unianimate_core.long_video import PAPERS, Handover, Seams, chain_segments
+from unianimate_core.training.characters import DrawnClip
+
+from .animation import Codec, Sampling, as_frames
+
+
+@dataclass(frozen=True)
+class Follower:
+    """follow: share of the first frame's difference to the truth that a segment takes over, 0 to 1."""
+
+    codec: Codec
+    follow: float
+    sampling: Sampling = Sampling()  # noqa: RUF009  (frozen)
+
+    def sampled(self, sampling: Sampling) -> Follower:
+        """Itself: it has no noise to start from."""
+        return self
+
+    @torch.no_grad()
+    def chained(self, clip: DrawnClip, segments: Sequence[range], seed: int, seams: Seams = PAPERS) -> np.ndarray:
+        """As Animator.chained."""
+        pictures = rearrange(torch.from_numpy(clip.frames).float() / 255, "f h w c -> 1 c f h w")
+        truth = torch.cat([self.codec.encode(part) for part in pictures.split(16, dim=2)], dim=2)
+
+        def sample(frames: range, handover: Handover | None, own_seed: int) -> Tensor:
+            own = truth[:, :, frames.start : frames.stop]
+            if handover is None:
+                return own
+            if not seams.hold_latents or handover.latents is None:
+                return own + self.follow * (self.codec.encode(handover.picture) - own[:, :, :1])
+            shared = handover.latents.shape[2]
+            rest = own[:, :, shared:] + self.follow * (handover.latents[:, :, -1:] - own[:, :, shared - 1 : shared])
+            return torch.cat([handover.latents, rest], dim=2)
+
+        chain = chain_segments(segments, sample, self.codec.decode, seed=seed, seams=seams)
+        return np.concatenate([as_frames(self.codec.decode(segment.latents)) for segment in chain])
