@@ -46,7 +46,7 @@ PRESETS = {
         ),
         settings={
             "width": 128,
-            "height": 128,
+            "height": 192,
             "frames": (1, 4, 4, 4, 8),
             "largest_stride": 2,
             "batch": 8,
@@ -73,7 +73,7 @@ PRESETS = {
         },
         characters=3_500,
         motion_frames=8,
-        world={"small_share": 0.0, "largest_heading": 30.0},
+        world={"small_share": 0.0},
         expected="not measured yet",
     ),
 }
