@@ -19,7 +19,8 @@ def load_codec(path: Path | None, device: torch.device | str) -> Codec:
     """The VAE of TAESD's form in a file, or without one the linear stand-in, which knows one colour for 8x8 pixels."""
     if path is None:
         return Codec(linear_vae.encode, _enlarged)
-    vae = load_tiny_vae(path).to(device)
+    vae = load_tiny_vae(path)
+    vae.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return Codec(vae.encode, vae.decode)
 
 

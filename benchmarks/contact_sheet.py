@@ -8,6 +8,7 @@ Of each clip the frame is shown whose pose is furthest from the reference's, wha
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +21,13 @@ import torch
 from unianimate_core.atomic import replacing
 from unianimate_core.pose import Pose, draw_poses
 from unianimate_core.training.characters import DrawnClip, draw_clip
+from unianimate_core.training.presets import MINI
 
-from .animation import Sampling
 from .codec import load_codec
 from .paper_rows import UNIFIED, Bench, digest_of, load_compared
 from .paper_scores import Kept
 from .paper_tables import parse_world
+from .sampling_options import add_sampling_options, sampling_of
 
 ROWS = ("reference", "pose", "result", "truth")
 GAP, LABEL_WIDTH = 4, 92
@@ -85,14 +87,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--network", type=Path, required=True)
     parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
-    parser.add_argument("--world", type=parse_world, default="{}", help="JSON of the WorldSettings of training")
-    parser.add_argument("--no-noise-prior", action="store_true", help="start from pure noise")
+    parser.add_argument("--world", type=parse_world, default=json.dumps(MINI.world), help="JSON of WorldSettings")
     parser.add_argument("--characters", type=int, default=12)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--height", type=int, default=192)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--guidance", type=float, default=2.5)
+    add_sampling_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="as of benchmarks.paper_tables")
@@ -102,7 +102,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    sampling = Sampling(options.steps, options.guidance, not options.no_noise_prior)
+    sampling = sampling_of(options)
     network = load_compared(options.network, load_codec(options.vae, options.device), sampling, options.device)
     bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed)
     drawn = {"height": options.height, "width": options.width, "split": "test", "world": options.world}

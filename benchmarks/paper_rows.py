@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from unianimate_core.long_video import new_frames, split_segments, window_ranges
 from unianimate_core.training.characters import DrawnClip
+from unianimate_core.training.workers import loaded
 
 from .animation import Animator, Codec, Given, Sampling
 from .paper_scores import Kept, Row, Scorer, continuity_row
@@ -25,6 +29,7 @@ COPY, WRONG, RECONSTRUCTED = "the reference, copied", "another clip's poses", "t
 CHAIN, WINDOWS = "first-frame chain", "overlapping windows"
 OVERLAP_SHARE = 4  # windows overlap by a quarter, as the authors' 8 of 32
 Make = Callable[[Animator, DrawnClip, int], np.ndarray]
+Work = tuple[Path, Callable[[], np.ndarray]]  # where a video is kept, and what makes it
 AS_THE_PAPER = Given()
 
 
@@ -50,23 +55,51 @@ def digest_of(path: Path | None) -> str:
 
 @dataclass(frozen=True)
 class Bench:
-    """Makes videos, or finds them kept. made_of: what all depend on beside network, clip and noise."""
+    """Makes videos, or finds them kept. made_of: what all depend on beside network, clip and noise.
+
+    processes: forked to make videos, each computing with one thread; with 0 they are made here, with all threads.
+    Small networks gain little from a second thread, and all of a second process.
+    """
 
     kept: Kept
     made_of: tuple[object, ...]
     seed: int
+    processes: int = 0
 
     def videos(self, name: str, network: Network, clips: Sequence[DrawnClip], make: Make, *made_of: object):
         """One video a clip. made_of: whatever else it depends on. The noise of a clip is the same in every row."""
-        videos = []
-        for index, clip in enumerate(tqdm(clips, desc=name, unit=" clips")):
+        works = []
+        for index, clip in enumerate(clips):
             seed = self.seed + index
-            key = (network.digest, vars(clip), seed, *self.made_of, *made_of)
-            videos.append(self.kept.video(key, lambda clip=clip, seed=seed: make(network.animator, clip, seed)))
-        return videos
+            path = self.kept.path((network.digest, vars(clip), seed, *self.made_of, *made_of))
+            works.append((path, partial(make, network.animator, clip, seed)))
+        self._make(name, [work for work in works if not work[0].is_file()])
+        return [self.kept.video(*work) for work in works]
+
+    def _make(self, name: str, works: list[Work]) -> None:
+        processes = min(self.processes, len(works))
+        options = {"multiprocessing_context": "fork"} if processes else {}
+        made = loaded(_Videos(self.kept, works), processes, batch_size=None, **options)
+        with closing(made), tqdm(made, desc=name, unit=" clips", total=len(works), disable=not works) as bar:
+            for _ in bar:
+                pass
 
     def animated(self, name: str, network: Network, clips: Sequence[DrawnClip], given: Given = AS_THE_PAPER):
         return self.videos(name, network, clips, lambda a, clip, seed: a.clip(clip, given, seed), "clip", given)
+
+
+class _Videos(Dataset):
+    """Makes a video and keeps it, wherever it is asked for it."""
+
+    def __init__(self, kept: Kept, works: Sequence[Work]):
+        self.kept, self.works = kept, works
+
+    def __len__(self) -> int:
+        return len(self.works)
+
+    def __getitem__(self, index: int) -> int:
+        self.kept.video(*self.works[index])
+        return index
 
 
 def baselines(bench: Bench, network: Network, clips: Sequence[DrawnClip], scorer: Scorer) -> dict[str, Row]:
@@ -74,22 +107,26 @@ def baselines(bench: Bench, network: Network, clips: Sequence[DrawnClip], scorer
     mistaken = [replace(clip, poses=other.poses) for clip, other in zip(clips, [*clips[1:], clips[0]], strict=True)]
     videos = {
         UNIFIED: bench.animated(UNIFIED, network, clips),
-        COPY: [np.repeat(clip.reference[None], len(clip.frames), axis=0) for clip in clips],
+        COPY: copies(clips),
         WRONG: bench.animated(WRONG, network, mistaken),
-        RECONSTRUCTED: [network.animator.reconstructed(clip) for clip in clips],
+        RECONSTRUCTED: bench.videos(RECONSTRUCTED, network, clips, lambda a, clip, _: a.reconstructed(clip), "vae"),
     }
     return {name: scorer.row(name, own) for name, own in videos.items()}
 
 
+def copies(clips: Sequence[DrawnClip]) -> list[np.ndarray]:
+    """The reference picture in place of every frame."""
+    return [np.repeat(clip.reference[None], len(clip.frames), axis=0) for clip in clips]
+
+
 def compared(
-    bench: Bench, networks: dict[str, Network | None], clips: Sequence[DrawnClip], scorer: Scorer
-) -> list[Row]:
-    """A row for each network that there is."""
-    return [
-        scorer.row(name, bench.animated(name, network, clips, Given(reference_pose=name != WITHOUT_POSE)))
+    bench: Bench, networks: Mapping[str, Network], clips: Sequence[DrawnClip], scorer: Scorer
+) -> dict[str, Row]:
+    """A row for each network, by its name; what was trained without the reference's pose is not given it."""
+    return {
+        name: scorer.row(name, bench.animated(name, network, clips, Given(reference_pose=name != WITHOUT_POSE)))
         for name, network in networks.items()
-        if network is not None
-    ]
+    }
 
 
 def with_and_without_first_frame(
@@ -104,11 +141,16 @@ def with_and_without_first_frame(
 
 def long_videos(
     bench: Bench, network: Network, clips: Sequence[DrawnClip], length: int, scorer: Scorer
-) -> tuple[list[Row], list[Row]]:
-    """Chained segments against overlapping windows: (seams and drift, the ordinary scores)."""
+) -> tuple[list[Row], list[Row], str]:
+    """Chained segments against overlapping windows: (seams and drift, the ordinary scores, what was sampled)."""
     total, overlap = len(clips[0].frames), length // OVERLAP_SHARE
     segments = split_segments(total, length)
     windows = window_ranges(total, length, overlap)
+    sampled = (
+        f"Each of {len(clips)} videos of {total} frames is sampled as {len(segments)} segments that share a frame, "
+        f"{sum(map(len, segments))} frames in all, and as {len(windows)} windows that share {overlap}, "
+        f"{sum(map(len, windows))} frames in all; everything else is the same."
+    )
     meetings = sorted({0, total, *(each.start for each in windows), *(each.stop for each in windows)})
     chain_parts, window_parts = new_frames(segments), [range(a, b) for a, b in pairwise(meetings)]
 
@@ -126,4 +168,4 @@ def long_videos(
             ("the truth, where windows meet", truths, window_parts),
         )
     ]
-    return continuity, [scorer.row(CHAIN, chain), scorer.row(WINDOWS, windowed)]
+    return continuity, [scorer.row(CHAIN, chain), scorer.row(WINDOWS, windowed)], sampled

@@ -32,9 +32,11 @@ class Kept:
 
     folder: Path
 
-    def video(self, made_of: Sequence[object], make: Callable[[], np.ndarray]) -> np.ndarray:
-        """uint8 f h w 3: the kept one, or that which make returns."""
-        path = self.folder / f"{content_hash(*made_of)}.npz"
+    def path(self, made_of: Sequence[object]) -> Path:
+        return self.folder / f"{content_hash(*made_of)}.npz"
+
+    def video(self, path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
+        """uint8 f h w 3: the one kept there, or that which make returns."""
         if path.is_file():
             return np.load(path)["frames"]
         frames = make()

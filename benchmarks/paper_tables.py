@@ -1,16 +1,18 @@
 """The paper's comparisons at the scale of the drawn world: tables 4 and 5, section 5, first-frame conditioning, and two
 baselines that a model must beat. Characters and motions are of the test split, which no training has seen.
 
-    python -m benchmarks.paper_tables --transformer models/mini/NAME.safetensors --vae models/mini/NAME.safetensors
+    python -m benchmarks.paper_tables --transformer models/mini/NAME.safetensors --mamba models/mini/NAME.safetensors \\
+        --vae models/mini/vae.safetensors --ablations build/ablations --processes 2 --precision bf16
 
-Videos are kept under build/paper_tables: the same command goes on where it was stopped.
+The networks of --ablations are smaller ones that benchmarks.train_ablation has trained alike. Videos are kept under
+build/paper_tables: the same command goes on where it was stopped.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -18,9 +20,10 @@ import torch
 from unianimate_core.evaluation.bootstrap import Estimate
 from unianimate_core.evaluation.metrics import FVD
 from unianimate_core.evaluation.weights import default_folder
-from unianimate_core.training.characters import WorldSettings, draw_clip
+from unianimate_core.training.characters import DrawnClip, WorldSettings, draw_clip
+from unianimate_core.training.presets import MINI, PRESETS
 
-from .animation import Sampling
+from . import train_ablation
 from .codec import load_codec
 from .paper_rows import (
     COPY,
@@ -33,6 +36,7 @@ from .paper_rows import (
     Network,
     baselines,
     compared,
+    copies,
     digest_of,
     load_compared,
     long_videos,
@@ -40,70 +44,96 @@ from .paper_rows import (
 )
 from .paper_scores import Kept, Row, Scorer, above, continuity_table
 from .report import RESULTS, write
+from .sampling_options import add_sampling_options, described, sampling_of
 
 TITLE = "The paper's tables at the scale of the drawn world"
-TRANSFORMER = "temporal Transformer"
+KINDS = {
+    UNIFIED: train_ablation.UNIFIED,
+    WITHOUT_POSE: train_ablation.WITHOUT_POSE,
+    SEPARATE: train_ablation.SEPARATE,
+    MAMBA: train_ablation.MAMBA,
+}
+"""Rows of networks that were trained alike, and what benchmarks.train_ablation calls them."""
 LEAST_ABOVE_BASELINES, MOST_BELOW_TRANSFORMER, LARGEST_JUMP = 5.0, 1.0, 1.5
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    sampling = Sampling(options.steps, options.guidance, not options.no_noise_prior)
-    codec = load_codec(options.vae, options.device)
-    bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed)
-    paths = {
-        TRANSFORMER: options.transformer,
-        UNIFIED: options.unified or options.transformer,
-        WITHOUT_POSE: options.without_reference_pose,
-        SEPARATE: options.separate_reference,
-        MAMBA: options.mamba,
-    }
-    networks = {
-        name: None if path is None else load_compared(path, codec, sampling, options.device)
-        for name, path in paths.items()
-    }
-    scorer, sections = measure(options, bench, networks)
+    sampling, codec = sampling_of(options), load_codec(options.vae, options.device)
+    bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed, options.processes)
+
+    def load(paths: Mapping[str, Path]) -> dict[str, Network]:
+        return {name: load_compared(path, codec, sampling, options.device) for name, path in paths.items()}
+
+    files, steps = ({}, 0) if options.ablations is None else train_ablation.finished(options.ablations)
+    shipped = load({UNIFIED: options.transformer} | ({MAMBA: options.mamba} if options.mamba else {}))
+    alike = load({name: files[kind] for name, kind in KINDS.items() if kind in files})
+    scorer, sections = measure(options, bench, shipped, alike)
     body = "\n\n".join([introduction(options, scorer), *(f"## {title}\n\n{text}" for title, text in sections.items())])
-    weights = "; ".join(
-        f"{name}: {paths[name].name}, {network.parameters / 1e6:.2f} M parameters"
-        for name, network in networks.items()
-        if network is not None
-    )
+    weights = listed(shipped) + (f"; trained alike for {steps:,} steps: {listed(alike)}" if alike else "")
     write(options.output, TITLE, torch.device(options.device), body, weights)
 
 
+def listed(networks: Mapping[str, Network]) -> str:
+    return ", ".join(f"{name}, {network.parameters / 1e6:.2f} M parameters" for name, network in networks.items())
+
+
 def measure(
-    options: argparse.Namespace, bench: Bench, networks: dict[str, Network | None]
+    options: argparse.Namespace, bench: Bench, shipped: Mapping[str, Network], alike: Mapping[str, Network]
 ) -> tuple[Scorer, dict[str, str]]:
     """The sections of the report by their titles, and what scored the clips."""
-    transformer = networks[TRANSFORMER]
-    assert transformer is not None
-    drawn = {"height": options.height, "width": options.width, "split": "test", "world": options.world}
-    clips = [draw_clip(index, options.frames, **drawn) for index in range(options.clips)]
-    truths = [clip.frames for clip in clips]
-    scorer = Scorer(truths, options.weights, options.device)
-    after_first = Scorer(truths, options.weights, options.device, skip=1)
-
+    size, transformer = (options.width, options.height), shipped[UNIFIED]
+    clips = drawn(options, options.clips, options.frames, size)
+    scorer, after_first = scorer_of(options, clips), scorer_of(options, clips, skip=1)
     rows = baselines(bench, transformer, clips, scorer)
-    ablations = {name: networks[name] for name in (UNIFIED, WITHOUT_POSE, SEPARATE)}
-    table4 = compared(bench, ablations, clips, scorer)
-    mamba = compared(bench, {MAMBA: networks[MAMBA]}, clips, scorer)
+    rows |= compared(bench, {name: network for name, network in shipped.items() if name == MAMBA}, clips, scorer)
     first_frames = with_and_without_first_frame(bench, transformer, clips, after_first)
-    long_frames = options.segments * (options.frames - 1) + 1
-    long_clips = [draw_clip(index, long_frames, **drawn) for index in range(options.long_clips)]
-    long_scorer = Scorer([clip.frames for clip in long_clips], options.weights, options.device)
-    continuity, long_rows = long_videos(bench, transformer, long_clips, options.frames, long_scorer)
+    long_clips = drawn(options, options.long_clips, options.segments * (options.frames - 1) + 1, size)
+    long_scorer = scorer_of(options, long_clips)
+    continuity, long_rows, sampled = long_videos(bench, transformer, long_clips, options.frames, long_scorer)
+    table4, table5 = among_equals(options, bench, alike)
 
     return scorer, {
-        "Bars": verdicts(rows, mamba[0] if mamba else None, continuity[0]),
-        "Baselines": scorer.table(list(rows.values()), rows[UNIFIED]),
-        "Table 4: ablations": scorer.table(table4, table4[0]) + _absent(ablations),
-        "Table 5: temporal modelling": scorer.table([rows[UNIFIED], *mamba], rows[UNIFIED])
-        + _absent({MAMBA: networks[MAMBA]}),
+        "Bars": verdicts(rows, rows.get(MAMBA), continuity[0]),
+        "Baselines": scorer.table([row for name, row in rows.items() if name != MAMBA], rows[UNIFIED]),
+        "Table 4: ablations": table4,
+        "Table 5: temporal modelling": f"{table_of(scorer, rows, (UNIFIED, MAMBA))}\n\n{table5}",
         "First-frame conditioning": f"The given frame does not count.{_too_short(scorer, after_first)}\n\n"
         + after_first.table(first_frames, first_frames[0]),
-        "Section 5: long video": f"{continuity_table(continuity)}\n\n{long_scorer.table(long_rows, long_rows[0])}",
+        "Section 5: long video": f"{sampled}\n\n{continuity_table(continuity)}\n\n"
+        + long_scorer.table(long_rows, long_rows[0]),
     }
+
+
+def among_equals(options: argparse.Namespace, bench: Bench, networks: Mapping[str, Network]) -> tuple[str, str]:
+    """Tables 4 and 5 of the networks that were trained alike, at their own size."""
+    heading = f"Trained alike, at {options.ablation_width}x{options.ablation_height}"
+    if not networks:
+        missing = f"{heading}: not measured, for want of checkpoints."
+        return missing, missing
+    clips = drawn(options, options.clips, options.frames, (options.ablation_width, options.ablation_height))
+    scorer = scorer_of(options, clips)
+    rows = compared(bench, networks, clips, scorer) | {COPY: scorer.row(COPY, copies(clips))}
+    tables = [table_of(scorer, rows, names) for names in ((UNIFIED, WITHOUT_POSE, SEPARATE, COPY), (UNIFIED, MAMBA))]
+    return f"{heading}:\n\n{tables[0]}", f"{heading}:\n\n{tables[1]}"
+
+
+def drawn(options: argparse.Namespace, count: int, frames: int, size: tuple[int, int]) -> list[DrawnClip]:
+    """The same characters and motions at any size, which is width and height."""
+    width, height = size
+    return [draw_clip(index, frames, height, width, split="test", world=options.world) for index in range(count)]
+
+
+def scorer_of(options: argparse.Namespace, clips: Sequence[DrawnClip], skip: int = 0) -> Scorer:
+    return Scorer([clip.frames for clip in clips], options.weights, options.device, skip)
+
+
+def table_of(scorer: Scorer, rows: Mapping[str, Row], names: Sequence[str]) -> str:
+    """Rows beside the first of them that there is, and below which there are not."""
+    found = [rows[name] for name in names if name in rows]
+    absent = [name for name in names if name not in rows]
+    missing = f"\n\nNot measured, for want of a checkpoint: {', '.join(absent)}." if absent else ""
+    return scorer.table(found, found[0]) + missing
 
 
 def verdicts(rows: dict[str, Row], mamba: Row | None, chain: Row) -> str:
@@ -127,23 +157,19 @@ def _verdict(what: str, estimate: Estimate, asked: str, holds: bool) -> str:
     return f"- {what}: {estimate.shown(2)}; asked for is {asked}: {'holds' if holds else '**does not hold**'}"
 
 
-def _absent(networks: dict[str, Network | None]) -> str:
-    absent = [name for name, network in networks.items() if network is None]
-    return f"\n\nNot measured, for want of a checkpoint: {', '.join(absent)}." if absent else ""
-
-
 def _too_short(scorer: Scorer, other: Scorer) -> str:
     return " The others are too few for FVD." if FVD in scorer.metrics and FVD not in other.metrics else ""
 
 
 def introduction(options: argparse.Namespace, scorer: Scorer) -> str:
-    prior = "pure noise" if options.no_noise_prior else "the authors' noise prior"
     world = "" if options.world == WorldSettings() else f" of {options.world}"
     missing = f" LPIPS and FVD need files that were not at hand: {', '.join(scorer.missing)}." if scorer.missing else ""
     return f"""
 {options.clips} characters and motions of the test split{world}, {options.frames} frames of \
 {options.width}x{options.height} (width x height); {options.long_clips} long videos of {options.segments} segments. \
-DDIM, {options.steps} steps, guidance {options.guidance}, from {prior}; the noise of a clip is the same in every row. \
+Networks that were trained alike, on the same clips in the same order for as many steps, are smaller and animate the \
+same characters and motions at {options.ablation_width}x{options.ablation_height}. \
+{described(sampling_of(options))}, for every network; the noise of a clip is the same in every row. \
 The text states are zeros and there is no picture embedding.
 
 Means over clips with 95 % bootstrap intervals over clips; the last column is the mean difference on the same clips. \
@@ -160,31 +186,37 @@ def parse_world(text: str) -> WorldSettings:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    size, small = MINI.settings, PRESETS["ablation"].settings
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--transformer", type=Path, required=True, help="the network of every table but 4")
-    parser.add_argument("--mamba", type=Path, help="table 5")
-    parser.add_argument(
-        "--unified", type=Path, help="table 4: trained as long as its ablations (default: --transformer)"
-    )
-    parser.add_argument("--without-reference-pose", type=Path, help="table 4: trained without it")
-    parser.add_argument("--separate-reference", type=Path, help="table 4: a network of benchmarks.separate_reference")
+    parser.add_argument("--transformer", type=Path, required=True, help="the shipped network")
+    parser.add_argument("--mamba", type=Path, help="table 5: the shipped one")
+    parser.add_argument("--ablations", type=Path, help="tables 4 and 5: folder of benchmarks.train_ablation")
     parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
-    parser.add_argument("--world", type=parse_world, default="{}", help="JSON of the WorldSettings of training")
+    parser.add_argument(
+        "--world", type=parse_world, default=json.dumps(MINI.world), help="JSON of WorldSettings (default: mini's)"
+    )
     parser.add_argument("--clips", type=int, default=50, help="characters and motions (default: 50)")
     parser.add_argument("--frames", type=int, default=16, help="of a clip, and of a segment (default: 16)")
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--height", type=int, default=192)
-    parser.add_argument("--long-clips", type=int, default=10, help="long videos (default: 10)")
+    parser.add_argument("--width", type=int, default=size["width"])
+    parser.add_argument("--height", type=int, default=size["height"])
+    parser.add_argument("--ablation-width", type=int, default=small["width"], help="of what --ablations animate")
+    parser.add_argument("--ablation-height", type=int, default=small["height"])
+    parser.add_argument("--long-clips", type=int, default=6, help="long videos (default: 6)")
     parser.add_argument("--segments", type=int, default=10, help="of a long video (default: 10)")
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--guidance", type=float, default=2.5)
-    parser.add_argument("--no-noise-prior", action="store_true", help="start from pure noise")
+    add_sampling_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--processes", type=int, default=0,
+        help="that make videos, of one thread each, on a CPU under Linux (default: 0, this one with all threads)",
+    )  # fmt: skip
     parser.add_argument("--weights", type=Path, default=default_folder(), help="folder of LPIPS' and FVD's networks")
     parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="folder of finished videos")
     parser.add_argument("--output", type=Path, default=RESULTS / "paper_tables.md")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.processes and torch.device(options.device).type != "cpu":
+        parser.error(f"--processes {options.processes} is for a CPU, the device is {options.device}: leave it out")
+    return options
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from unianimate_core.atomic import replacing
-from unianimate_core.checkpoint import CheckpointError, files, load_unet
+from unianimate_core.checkpoint import CheckpointError, files
 from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
 from unianimate_core.model.backend import Backend
 from unianimate_core.model.conditions import Conditions
 from unianimate_core.model.sizes import check_clip
 from unianimate_core.model.unet import DownLevel, Middle, Stem, prepend_reference, timestep_embedding
+from unianimate_core.training.network import loaded_unet, new_unet
 
 METADATA_KEY = "separate_reference"
 
@@ -103,23 +104,32 @@ def _on_each_frame(features: Tensor, frames: int) -> Tensor:
     return repeat(features, "b c h w -> (b f) c h w", f=frames)
 
 
+def metadata_of_separate(config: ModelConfig) -> dict[str, str]:
+    """What tells a file of such a network from others, and how to build it."""
+    return {METADATA_KEY: json.dumps(asdict(config))}
+
+
 def save(unet: SeparateReferenceUNet, destination: str | os.PathLike) -> None:
     """As safetensors, by the names of the modules, with the configuration in the metadata."""
     with replacing(destination) as path:
-        save_file(unet.state_dict(), path, metadata={METADATA_KEY: json.dumps(asdict(unet.config)), "format": "pt"})
+        save_file(unet.state_dict(), path, metadata={"format": "pt", **metadata_of_separate(unet.config)})
 
 
 def load_network(path: Path, device: torch.device | str = "cpu") -> UNet:
-    """A network of any kind that is compared, in fp32. Raises CheckpointError as load_unet does."""
+    """A network of any kind that is compared, in fp32 and with the layers of training, which are faster on a CPU.
+
+    Raises CheckpointError as load_unet does.
+    """
     tensors, metadata = files.read(path)
+    made: dict[str, Any] = {"dropout": 0.0, "device": torch.device(device)}
     if METADATA_KEY not in metadata:
-        return load_unet(path, device=device, dtype=torch.float32)
+        return loaded_unet(path, **made).requires_grad_(False).eval()
     entries = json.loads(metadata[METADATA_KEY]).items()
     fields: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in entries}
     config = ModelConfig(**fields)
-    unet = SeparateReferenceUNet(config)
+    unet = new_unet(config, seed=0, kind=SeparateReferenceUNet, **made)
     try:
         unet.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{path.name} does not fit its own configuration: write it again") from error
-    return unet.to(device).requires_grad_(False).eval()
+    return unet.requires_grad_(False).eval()

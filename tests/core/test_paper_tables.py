@@ -6,6 +6,7 @@ Nothing here says a word about quality.
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import replace
 
 import cv2
@@ -14,13 +15,14 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks import contact_sheet, paper_tables
+from benchmarks import contact_sheet, paper_tables, train_ablation
 from benchmarks.animation import Animator, Given, Sampling
 from benchmarks.codec import load_codec
 from benchmarks.contact_sheet import Column, furthest_frame
 from benchmarks.paper_rows import Bench, Network, baselines
 from benchmarks.paper_scores import Kept, Scorer, above
 from benchmarks.report import random_unet
+from benchmarks.sampling_options import sampling_of
 from benchmarks.separate_reference import SeparateReferenceUNet, load_network, save
 from unianimate_core.checkpoint import CheckpointError, to_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
@@ -30,6 +32,7 @@ from unianimate_core.diffusion import guided
 from unianimate_core.long_video import split_segments
 from unianimate_core.tiny_vae import TinyVAE, save_tiny_vae
 from unianimate_core.training.characters import WorldSettings, draw_clip
+from unianimate_core.training.presets import MINI
 
 TINY = ModelConfig(
     dim=32,
@@ -64,13 +67,20 @@ def separate():
 
 @pytest.fixture(scope="module")
 def checkpoints(unet, separate, tmp_path_factory):
-    """Of each kind that the tables take."""
+    """Of each kind that the tables take, those that are trained alike where their training leaves them."""
     folder = tmp_path_factory.mktemp("checkpoints")
     tensors = to_checkpoint(unet.state_dict(), TINY)
     save_file(tensors, folder / "unified.safetensors", metadata=metadata_of(TINY))
-    other = {name: tensor * 0.9 for name, tensor in tensors.items()}
-    save_file(other, folder / "other.safetensors", metadata=metadata_of(TINY))
     save(separate, folder / "separate.safetensors")
+    other = {name: tensor * 0.9 for name, tensor in tensors.items()}
+    for kind in (train_ablation.UNIFIED, train_ablation.WITHOUT_POSE, train_ablation.SEPARATE):
+        path = train_ablation.result_of(folder, kind)
+        path.parent.mkdir()
+        (path.parent / train_ablation.FACTS).write_text('{"steps": 7}')
+        if kind == train_ablation.SEPARATE:
+            save(separate, path)
+        else:
+            save_file(other, path, metadata=metadata_of(TINY))
     return folder
 
 
@@ -86,9 +96,9 @@ def animator(unet, **sampling) -> Animator:
 def test_the_report_holds_every_table_and_says_what_was_not_measured(checkpoints, tmp_path, capsys):
     """From checkpoints to the written report, and again from the kept videos to the same one."""
     command = f"""
-        --transformer {checkpoints}/unified.safetensors --without-reference-pose {checkpoints}/other.safetensors
-        --separate-reference {checkpoints}/separate.safetensors --clips 2 --frames 4 --width 64 --height 64
-        --long-clips 2 --segments 3 --steps 2 --device cpu --weights {tmp_path} --keep {tmp_path}/kept
+        --transformer {checkpoints}/unified.safetensors --ablations {checkpoints} --clips 2 --frames 4
+        --width 64 --height 64 --ablation-width 64 --ablation-height 128 --long-clips 2 --segments 3 --steps 2
+        --precision bf16 --processes 2 --device cpu --weights {tmp_path} --keep {tmp_path}/kept
         --output {tmp_path}/report.md
     """.split()
     paper_tables.main(command)
@@ -102,10 +112,17 @@ def test_the_report_holds_every_table_and_says_what_was_not_measured(checkpoints
         "First-frame conditioning",
         "Section 5: long video",
     ]
-    assert "Not measured, for want of a checkpoint: temporal Mamba." in report
+    assert report.count("Not measured, for want of a checkpoint: temporal Mamba.") == 2, "shipped, and trained alike"
+    assert report.count("Trained alike, at 64x128:") == 2
+    assert "trained alike for 7 steps: UniAnimate, " in report
+    assert "DDIM, 2 steps, without guidance, from pure noise, in bf16 mixed precision, for every network" in report
+    assert "2 videos of 10 frames is sampled as 3 segments that share a frame, 12 frames in all" in report
     assert "files that were not at hand: vgg16-397923af.pth, i3d_torchscript.pt" in report
     for row in ("the reference, copied", "another clip's poses", "UniAnimate w/o unified VDM", "overlapping windows"):
         assert re.search(rf"^\| {row} \| \S+ \[.*\]", report, re.MULTILINE), f"no interval for {row}"
+
+    heights = Counter(np.load(path)["frames"].shape[1] for path in (tmp_path / "kept").iterdir())
+    assert heights == {64: 2 * 6, 128: 2 * 3}, "shipped: own and wrong poses, VAE, first frame, chain, windows"
 
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()}
     paper_tables.main(command)
@@ -128,10 +145,52 @@ def test_the_baselines_are_what_they_are_called(unet, clips, tmp_path):
 
 def test_the_world_of_training_can_be_told():
     """A network of fewer motions is measured by those."""
-    options = paper_tables.parse(["--transformer", "a", "--world", '{"motions": ["wave"], "small_share": 0}'])
+    options = paper_tables.parse(["--transformer", "a", "--world", '{"motions": ["wave"], "seated_share": 0}'])
     assert list(options.world.motions) == ["wave"]
-    assert options.world.small_share == 0
-    assert paper_tables.parse(["--transformer", "a"]).world == WorldSettings()
+    assert options.world.seated_share == 0
+    assert paper_tables.parse(["--transformer", "a"]).world == WorldSettings(**MINI.world)
+
+
+def test_the_small_networks_are_sampled_as_in_their_validation():
+    """Few steps, one pass each, from noise: what the shipped ones are judged by while they are trained."""
+    sampling = sampling_of(paper_tables.parse(["--transformer", "a"]))
+    assert sampling == Sampling(MINI.run["validation_steps"], MINI.run["guidance"], noise_prior=False)
+    options = ["--transformer", "a", "--steps", "30", "--guidance", "2.5", "--noise-prior"]
+    assert sampling_of(paper_tables.parse(options)) == Sampling()
+
+
+def test_a_folder_without_trained_networks_is_refused(checkpoints, tmp_path):
+    """A mistyped path must not read as networks that have yet to be trained."""
+    with pytest.raises(ValueError, match=r"holds no network of benchmarks\.train_ablation"):
+        paper_tables.main(f"--transformer {checkpoints}/unified.safetensors --ablations {tmp_path}".split())
+
+
+def test_processes_are_refused_on_a_gpu(capsys):
+    """A process that was forked cannot use what its parent had begun there."""
+    with pytest.raises(SystemExit):
+        paper_tables.parse(["--transformer", "a", "--processes", "2", "--device", "cuda"])
+    assert "--processes 2 is for a CPU" in capsys.readouterr().err
+
+
+def test_processes_make_the_same_videos(unet, clips, tmp_path, capsys):
+    """Each its share of the clips, with the noise of the clip; what is kept already is not made again."""
+    network = Network(animator(unet), "digest", 0)
+    expected = Bench(Kept(tmp_path / "one"), (), seed=3).animated("row", network, clips)
+    bench = Bench(Kept(tmp_path / "two"), (), seed=3, processes=2)
+    first = bench.animated("row", network, clips[:1])
+    made = (tmp_path / "two").iterdir().__next__().stat().st_mtime_ns
+    videos = bench.animated("row", network, clips)
+    assert all(np.array_equal(video, other) for video, other in zip(videos, expected, strict=True))
+    assert np.array_equal(first[0], expected[0])
+    assert made in {path.stat().st_mtime_ns for path in (tmp_path / "two").iterdir()}
+    assert len(list((tmp_path / "two").iterdir())) == len(clips)
+
+
+def test_mixed_precision_changes_little(unet, clips):
+    """It is for speed: the same video but for rounding."""
+    exact = animator(unet).clip(clips[0], Given(), 0).astype(float)
+    rounded = animator(unet, precision="bf16").clip(clips[0], Given(), 0).astype(float)
+    assert 0 < np.abs(rounded - exact).mean() < 4
 
 
 def test_videos_are_kept_by_all_that_they_were_made_of(tmp_path):
@@ -142,11 +201,21 @@ def test_videos_are_kept_by_all_that_they_were_made_of(tmp_path):
         return np.full((2, 8, 8, 3), len(made), np.uint8)
 
     kept = Kept(tmp_path)
-    first = kept.video(("digest", Sampling(), 7), make)
-    assert np.array_equal(kept.video(("digest", Sampling(), 7), make), first)
-    for other in (("other", Sampling(), 7), ("digest", Sampling(steps=31), 7), ("digest", Sampling(), 8)):
-        assert not np.array_equal(kept.video(other, make), first)
-    assert len(made) == 4
+
+    def video(*made_of):
+        return kept.video(kept.path(made_of), make)
+
+    first = video("digest", Sampling(), 7)
+    assert np.array_equal(video("digest", Sampling(), 7), first)
+    others = (
+        ("other", Sampling(), 7),
+        ("digest", Sampling(steps=31), 7),
+        ("digest", Sampling(precision="bf16"), 7),
+        ("digest", Sampling(), 8),
+    )
+    for other in others:
+        assert not np.array_equal(video(*other), first)
+    assert len(made) == 5
 
 
 def test_each_condition_reaches_the_network(unet, clips):
@@ -234,7 +303,7 @@ def test_a_separate_reference_network_is_sampled_as_the_unified_one(separate, ch
     x, text = torch.randn(1, 4, 3, 8, 8), torch.zeros(1, 77, TINY.context_dim)
     conditions = {"reference_latent": torch.randn(1, 4, 1, 8, 8), "pose": torch.rand(1, 3, 3, 64, 64)}
     v = guided(loaded, conditions, text, 2.0)(x, 500)
-    torch.testing.assert_close(v, guided(separate, conditions, text, 2.0)(x, 500))
+    torch.testing.assert_close(v, guided(separate, conditions, text, 2.0)(x, 500), rtol=1e-4, atol=1e-4)
     assert type(load_network(checkpoints / "unified.safetensors")) is not SeparateReferenceUNet
 
 
@@ -254,7 +323,7 @@ def test_the_contact_sheet_shows_every_character_in_four_rows(checkpoints, tmp_p
     path = tmp_path / "sheet.png"
     contact_sheet.main(
         f"--network {checkpoints}/unified.safetensors --characters 3 --frames 4 --width 64 --height 64 --steps 2 "
-        f"--device cpu --keep {tmp_path} --output {path}".split()
+        f"--world {{}} --device cpu --keep {tmp_path} --output {path}".split()
     )
     assert f"wrote {path}" in capsys.readouterr().out
     sheet = cv2.imread(str(path))[..., ::-1]

@@ -25,11 +25,11 @@ from .drawn_poses import convolve_only_drawn
 TEMPORAL = ".temporal."  # in the names of temporal modules' parameters
 
 
-def new_unet(config: ModelConfig, *, seed: int, dropout: float, device: torch.device) -> UNet:
+def new_unet(config: ModelConfig, *, seed: int, dropout: float, device: torch.device, kind: type[UNet] = UNet) -> UNet:
     """A network to be trained from the beginning: residual branches and the head begin with zeros, as the authors'."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        unet = UNet(config, dropout=dropout, split_bytes=None, **_layers(device))
+        unet = kind(config, dropout=dropout, split_bytes=None, **_layers(device))
     for module in unet.modules():
         if isinstance(module, ResidualBlock):
             _to_zero(module.stage_out.conv)

@@ -1,0 +1,45 @@
+"""The options by which every comparison of trained small networks says how they are sampled."""
+
+from __future__ import annotations
+
+import argparse
+
+from unianimate_core.training.presets import MINI
+
+from .animation import Sampling
+
+
+def add_sampling_options(parser: argparse.ArgumentParser) -> None:
+    """The defaults are those of the mini preset's validation: few steps, one pass a step, from pure noise."""
+    steps, guidance = MINI.run["validation_steps"], MINI.run["guidance"]
+    parser.add_argument("--steps", type=int, default=steps, help=f"of DDIM (default: {steps})")
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        default=guidance,
+        help=f"scale (default: {guidance:g}; 1 is one pass a step without guidance, any other takes two)",
+    )
+    parser.add_argument(
+        "--noise-prior",
+        action=argparse.BooleanOptionalAction,
+        default=False,
+        help="start from the diffused reference, as the authors (default: from pure noise)",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "bf16"),
+        default="fp32",
+        help="of network and VAE (default: fp32); bf16, in which the small networks were trained, is faster",
+    )
+
+
+def sampling_of(options: argparse.Namespace) -> Sampling:
+    return Sampling(options.steps, options.guidance, options.noise_prior, options.precision)
+
+
+def described(sampling: Sampling) -> str:
+    """For a report's introduction."""
+    guidance = "without guidance" if sampling.guidance == 1 else f"guidance {sampling.guidance:g}"
+    start = "the authors' noise prior" if sampling.noise_prior else "pure noise"
+    precision = {"fp32": "fp32", "bf16": "bf16 mixed precision"}[sampling.precision]
+    return f"DDIM, {sampling.steps} steps, {guidance}, from {start}, in {precision}"
