@@ -15,6 +15,11 @@ from unianimate_core.tiny_vae import load_tiny_vae
 from .animation import Codec
 
 
+def parse_vae(text: str) -> Path | None:
+    """Of a command's option: a file, or "linear" for the stand-in."""
+    return None if text == "linear" else Path(text)
+
+
 def load_codec(path: Path | None, device: torch.device | str) -> Codec:
     """The VAE of TAESD's form in a file, or without one the linear stand-in, which knows one colour for 8x8 pixels."""
     if path is None:

@@ -1,6 +1,6 @@
 """One picture to judge a network by: held-out characters in columns; reference, pose, result and truth in rows.
 
-    python -m benchmarks.contact_sheet --network models/mini/NAME.safetensors --vae models/mini/NAME.safetensors
+    python -m benchmarks.contact_sheet --precision bf16
 
 Of each clip the frame is shown whose pose is furthest from the reference's, whatever became of it.
 """
@@ -8,7 +8,6 @@ Of each clip the frame is shown whose pose is furthest from the reference's, wha
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,12 +17,12 @@ import cv2
 import numpy as np
 import torch
 
+from unianimate_core import mini
 from unianimate_core.atomic import replacing
 from unianimate_core.pose import Pose, draw_poses
 from unianimate_core.training.characters import DrawnClip, draw_clip
-from unianimate_core.training.presets import MINI
 
-from .codec import load_codec
+from .codec import load_codec, parse_vae
 from .paper_rows import UNIFIED, Bench, digest_of, load_compared
 from .paper_scores import Kept
 from .paper_tables import parse_world
@@ -85,9 +84,9 @@ def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--network", type=Path, required=True)
-    parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
-    parser.add_argument("--world", type=parse_world, default=json.dumps(MINI.world), help="JSON of WorldSettings")
+    parser.add_argument("--network", type=Path, default=mini.TRANSFORMER, help="default: UniAnimate-mini's")
+    parser.add_argument("--vae", type=parse_vae, default=mini.VAE, help="a file, or 'linear' to try things")
+    parser.add_argument("--world", type=parse_world, default=mini.WORLD, help="JSON of WorldSettings")
     parser.add_argument("--characters", type=int, default=12)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--width", type=int, default=128)

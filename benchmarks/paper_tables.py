@@ -1,8 +1,7 @@
 """The paper's comparisons at the scale of the drawn world: tables 4 and 5, section 5, first-frame conditioning, and two
 baselines that a model must beat. Characters and motions are of the test split, which no training has seen.
 
-    python -m benchmarks.paper_tables --transformer models/mini/NAME.safetensors --mamba models/mini/NAME.safetensors \\
-        --vae models/mini/vae.safetensors --ablations build/ablations --processes 2 --precision bf16
+    python -m benchmarks.paper_tables --ablations build/ablations --processes 2 --precision bf16
 
 The networks of --ablations are smaller ones that benchmarks.train_ablation has trained alike. Videos are kept under
 build/paper_tables: the same command goes on where it was stopped.
@@ -17,14 +16,15 @@ from pathlib import Path
 
 import torch
 
+from unianimate_core import mini
 from unianimate_core.evaluation.bootstrap import Estimate
 from unianimate_core.evaluation.metrics import FVD
 from unianimate_core.evaluation.weights import default_folder
 from unianimate_core.training.characters import DrawnClip, WorldSettings, draw_clip
-from unianimate_core.training.presets import MINI, PRESETS
+from unianimate_core.training.presets import preset
 
 from . import train_ablation
-from .codec import load_codec
+from .codec import load_codec, parse_vae
 from .paper_rows import (
     COPY,
     MAMBA,
@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         return {name: load_compared(path, codec, sampling, options.device) for name, path in paths.items()}
 
     files, steps = ({}, 0) if options.ablations is None else train_ablation.finished(options.ablations)
-    shipped = load({UNIFIED: options.transformer} | ({MAMBA: options.mamba} if options.mamba else {}))
+    shipped = load({UNIFIED: options.transformer} | ({MAMBA: options.mamba} if options.mamba.is_file() else {}))
     alike = load({name: files[kind] for name, kind in KINDS.items() if kind in files})
     scorer, sections = measure(options, bench, shipped, alike)
     body = "\n\n".join([introduction(options, scorer), *(f"## {title}\n\n{text}" for title, text in sections.items())])
@@ -186,19 +186,19 @@ def parse_world(text: str) -> WorldSettings:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    size, small = MINI.settings, PRESETS["ablation"].settings
+    small = preset("ablation").settings
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--transformer", type=Path, required=True, help="the shipped network")
-    parser.add_argument("--mamba", type=Path, help="table 5: the shipped one")
+    parser.add_argument("--transformer", type=Path, default=mini.TRANSFORMER, help="default: UniAnimate-mini's")
+    parser.add_argument("--mamba", type=Path, default=mini.MAMBA, help="table 5 (default: UniAnimate-mini's)")
     parser.add_argument("--ablations", type=Path, help="tables 4 and 5: folder of benchmarks.train_ablation")
-    parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
+    parser.add_argument("--vae", type=parse_vae, default=mini.VAE, help="a file, or 'linear' to try things")
     parser.add_argument(
-        "--world", type=parse_world, default=json.dumps(MINI.world), help="JSON of WorldSettings (default: mini's)"
+        "--world", type=parse_world, default=mini.WORLD, help="JSON of WorldSettings (default: UniAnimate-mini's)"
     )
     parser.add_argument("--clips", type=int, default=50, help="characters and motions (default: 50)")
-    parser.add_argument("--frames", type=int, default=16, help="of a clip, and of a segment (default: 16)")
-    parser.add_argument("--width", type=int, default=size["width"])
-    parser.add_argument("--height", type=int, default=size["height"])
+    parser.add_argument("--frames", type=int, default=mini.FRAMES, help="of a clip, and of a segment (default: 16)")
+    parser.add_argument("--width", type=int, default=mini.WIDTH)
+    parser.add_argument("--height", type=int, default=mini.HEIGHT)
     parser.add_argument("--ablation-width", type=int, default=small["width"], help="of what --ablations animate")
     parser.add_argument("--ablation-height", type=int, default=small["height"])
     parser.add_argument("--long-clips", type=int, default=6, help="long videos (default: 6)")

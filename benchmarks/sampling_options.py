@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import argparse
 
-from unianimate_core.training.presets import MINI
+from unianimate_core import mini
 
 from .animation import Sampling
 
 
 def add_sampling_options(parser: argparse.ArgumentParser) -> None:
-    """The defaults are those of the mini preset's validation: few steps, one pass a step, from pure noise."""
-    steps, guidance = MINI.run["validation_steps"], MINI.run["guidance"]
-    parser.add_argument("--steps", type=int, default=steps, help=f"of DDIM (default: {steps})")
+    """The defaults are UniAnimate-mini's: few steps, one pass a step, from pure noise."""
+    parser.add_argument("--steps", type=int, default=mini.STEPS, help=f"of DDIM (default: {mini.STEPS})")
     parser.add_argument(
         "--guidance",
         type=float,
-        default=guidance,
-        help=f"scale (default: {guidance:g}; 1 is one pass a step without guidance, any other takes two)",
+        default=mini.GUIDANCE,
+        help=f"scale (default: {mini.GUIDANCE:g}; 1 is one pass a step without guidance, any other takes two)",
     )
     parser.add_argument(
         "--noise-prior",
         action=argparse.BooleanOptionalAction,
-        default=False,
-        help="start from the diffused reference, as the authors (default: from pure noise)",
+        default=bool(mini.NOISE_PRIOR),
+        help="start from the diffused reference, as the authors, or from pure noise (default for the mini)",
     )
     parser.add_argument(
         "--precision",

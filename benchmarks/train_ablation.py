@@ -1,13 +1,13 @@
 """Trains the networks that the paper's tables compare among equals: from the beginning, on the same drawn people, in
 the same order, with the same noise, for as many steps.
 
-    python -m benchmarks.train_ablation build/ablations --vae models/mini/vae.safetensors
-    python -m benchmarks.train_ablation build/ablations separate-reference mamba --vae ... --steps 4000
+    python -m benchmarks.train_ablation build/ablations                               all of them, one after the other
+    python -m benchmarks.train_ablation build/ablations separate-reference mamba      some of them
 
 On two cores two processes of one thread each take half the time of one process:
 
     OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true python -m torch.distributed.run --standalone --nproc-per-node 2 \\
-        -m benchmarks.train_ablation build/ablations --vae models/mini/vae.safetensors
+        -m benchmarks.train_ablation build/ablations
 
 To continue where it was stopped, repeat the command. benchmarks.paper_tables --ablations build/ablations compares them.
 """
@@ -24,6 +24,7 @@ import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from unianimate_core import mini
 from unianimate_core.atomic import replacing
 from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
@@ -147,7 +148,9 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="of all runs, one folder each, and of their data")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)} (default: all, in turn)")
-    parser.add_argument("--vae", required=True, help="VAE file, or 'linear' to try things")
+    parser.add_argument(
+        "--vae", default=str(mini.VAE), help="VAE file (default: the mini's), or 'linear' to try things"
+    )
     parser.add_argument("--steps", type=int, help="the same for all kinds (default: the preset's)")
     parser.add_argument("--preset", default="ablation", help="network and settings (default: ablation)")
     parser.add_argument("--characters", type=int, help="how many drawn people (default: the preset's)")

@@ -24,15 +24,14 @@ from benchmarks.paper_scores import Kept, Scorer, above
 from benchmarks.report import random_unet
 from benchmarks.sampling_options import sampling_of
 from benchmarks.separate_reference import SeparateReferenceUNet, load_network, save
+from unianimate_core import mini
 from unianimate_core.checkpoint import CheckpointError, to_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
 from unianimate_core.config import ModelConfig
-from unianimate_core.demo import one_thread
 from unianimate_core.diffusion import guided
 from unianimate_core.long_video import split_segments
 from unianimate_core.tiny_vae import TinyVAE, save_tiny_vae
-from unianimate_core.training.characters import WorldSettings, draw_clip
-from unianimate_core.training.presets import MINI
+from unianimate_core.training.characters import draw_clip
 
 TINY = ModelConfig(
     dim=32,
@@ -47,11 +46,7 @@ TINY = ModelConfig(
 SIZE = {"height": 64, "width": 64}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def single_thread():
-    """Networks so small gain nothing from more."""
-    with one_thread():
-        yield
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +91,8 @@ def animator(unet, **sampling) -> Animator:
 def test_the_report_holds_every_table_and_says_what_was_not_measured(checkpoints, tmp_path, capsys):
     """From checkpoints to the written report, and again from the kept videos to the same one."""
     command = f"""
-        --transformer {checkpoints}/unified.safetensors --ablations {checkpoints} --clips 2 --frames 4
+        --transformer {checkpoints}/unified.safetensors --mamba {checkpoints}/none --ablations {checkpoints}
+        --vae linear --clips 2 --frames 4
         --width 64 --height 64 --ablation-width 64 --ablation-height 128 --long-clips 2 --segments 3 --steps 2
         --precision bf16 --processes 2 --device cpu --weights {tmp_path} --keep {tmp_path}/kept
         --output {tmp_path}/report.md
@@ -145,30 +141,31 @@ def test_the_baselines_are_what_they_are_called(unet, clips, tmp_path):
 
 def test_the_world_of_training_can_be_told():
     """A network of fewer motions is measured by those."""
-    options = paper_tables.parse(["--transformer", "a", "--world", '{"motions": ["wave"], "seated_share": 0}'])
+    options = paper_tables.parse(["--world", '{"motions": ["wave"], "seated_share": 0}'])
     assert list(options.world.motions) == ["wave"]
     assert options.world.seated_share == 0
-    assert paper_tables.parse(["--transformer", "a"]).world == WorldSettings(**MINI.world)
+    assert paper_tables.parse([]).world == mini.WORLD
 
 
-def test_the_small_networks_are_sampled_as_in_their_validation():
-    """Few steps, one pass each, from noise: what the shipped ones are judged by while they are trained."""
-    sampling = sampling_of(paper_tables.parse(["--transformer", "a"]))
-    assert sampling == Sampling(MINI.run["validation_steps"], MINI.run["guidance"], noise_prior=False)
-    options = ["--transformer", "a", "--steps", "30", "--guidance", "2.5", "--noise-prior"]
+def test_the_mini_is_sampled_as_by_the_demo_unless_told_otherwise():
+    """What is measured is what a user sees."""
+    assert sampling_of(paper_tables.parse([])) == Sampling(mini.STEPS, mini.GUIDANCE, noise_prior=False)
+    options = ["--steps", "30", "--guidance", "2.5", "--noise-prior"]
     assert sampling_of(paper_tables.parse(options)) == Sampling()
 
 
 def test_a_folder_without_trained_networks_is_refused(checkpoints, tmp_path):
     """A mistyped path must not read as networks that have yet to be trained."""
     with pytest.raises(ValueError, match=r"holds no network of benchmarks\.train_ablation"):
-        paper_tables.main(f"--transformer {checkpoints}/unified.safetensors --ablations {tmp_path}".split())
+        paper_tables.main(
+            f"--transformer {checkpoints}/unified.safetensors --ablations {tmp_path} --vae linear".split()
+        )
 
 
 def test_processes_are_refused_on_a_gpu(capsys):
     """A process that was forked cannot use what its parent had begun there."""
     with pytest.raises(SystemExit):
-        paper_tables.parse(["--transformer", "a", "--processes", "2", "--device", "cuda"])
+        paper_tables.parse(["--processes", "2", "--device", "cuda"])
     assert "--processes 2 is for a CPU" in capsys.readouterr().err
 
 
@@ -323,7 +320,7 @@ def test_the_contact_sheet_shows_every_character_in_four_rows(checkpoints, tmp_p
     path = tmp_path / "sheet.png"
     contact_sheet.main(
         f"--network {checkpoints}/unified.safetensors --characters 3 --frames 4 --width 64 --height 64 --steps 2 "
-        f"--world {{}} --device cpu --keep {tmp_path} --output {path}".split()
+        f"--vae linear --world {{}} --device cpu --keep {tmp_path} --output {path}".split()
     )
     assert f"wrote {path}" in capsys.readouterr().out
     sheet = cv2.imread(str(path))[..., ::-1]

@@ -11,7 +11,6 @@ from benchmarks import train_ablation
 from benchmarks.separate_reference import SeparateReferenceUNet, load_network
 from benchmarks.train_ablation import KINDS, MAMBA, SEPARATE, UNIFIED, WITHOUT_POSE, finished, network_of, result_of
 from tests.core.training.made_up import NETWORK, SETTINGS
-from unianimate_core.demo import one_thread
 from unianimate_core.model import UNet
 from unianimate_core.training import presets
 from unianimate_core.training.presets import MINI, Preset, preset
@@ -35,10 +34,8 @@ SMALL = Preset(
 
 
 @pytest.fixture(autouse=True)
-def small_preset(monkeypatch):
+def small_preset(monkeypatch, one_thread):
     monkeypatch.setitem(presets.PRESETS, "small", SMALL)
-    with one_thread():
-        yield
 
 
 def trained(kind, folder, steps=4):
