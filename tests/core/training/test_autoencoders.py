@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from unianimate_core.diffusion import LATENT_SCALE
 from unianimate_core.tiny_vae import TinyVAE
-from unianimate_core.training.autoencoders import open_autoencoder
+from unianimate_core.training.data.autoencoders import open_autoencoder
 from unianimate_core.training.settings import TrainingError
 
 

@@ -12,12 +12,12 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from .. import linear_vae
-from ..checkpoint import files
-from ..content_hash import weights_hash
-from ..diffusion import LATENT_SCALE
-from ..tiny_vae import load_tiny_vae
-from .settings import TrainingError
+from ... import linear_vae
+from ...checkpoint import files
+from ...content_hash import weights_hash
+from ...diffusion import LATENT_SCALE
+from ...tiny_vae import load_tiny_vae
+from ..settings import TrainingError
 
 LINEAR = "linear"
 _DECODING = ("decoder.", "post_quant_conv.")  # in the names of what only decoding needs

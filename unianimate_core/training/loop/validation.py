@@ -13,13 +13,13 @@ from accelerate.utils import gather_object
 from einops import rearrange
 from torch import Tensor
 
-from ..diffusion import ddim_sample, guided, starting_noise
-from ..model import UNet
-from ..video import video_writer
-from .autoencoders import Autoencoder
-from .conditions import as_network_sees
-from .sequences import PreparedSequence
-from .settings import RunSettings
+from ...diffusion import ddim_sample, guided, starting_noise
+from ...model import UNet
+from ...video import video_writer
+from ..conditions import as_network_sees
+from ..data.autoencoders import Autoencoder
+from ..data.sequences import PreparedSequence
+from ..settings import RunSettings
 
 FPS = 8
 
