@@ -27,7 +27,7 @@ from unianimate_core.model.backend import Backend
 from unianimate_core.model.conditions import Conditions
 from unianimate_core.model.sizes import check_clip
 from unianimate_core.model.unet import DownLevel, Middle, Stem, prepend_reference, timestep_embedding
-from unianimate_core.training.network import loaded_unet, new_unet
+from unianimate_core.training.network.weights import loaded_unet, new_unet
 
 METADATA_KEY = "separate_reference"
 

@@ -29,16 +29,16 @@ from unianimate_core.atomic import replacing
 from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
 from unianimate_core.run_lock import run_lock
-from unianimate_core.training.autoencoders import open_autoencoder
 from unianimate_core.training.command import MAMBA as MAMBA_CONFIG
-from unianimate_core.training.job import Job, Trained
+from unianimate_core.training.data.autoencoders import open_autoencoder
+from unianimate_core.training.data.prepare import prepare, prepared
+from unianimate_core.training.data.sources import DrawnPeople
+from unianimate_core.training.loop.job import Job, Trained
+from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.loss import DenoisingLoss, empty_text
-from unianimate_core.training.network import NetworkWeights, new_unet
-from unianimate_core.training.prepare import prepare, prepared
+from unianimate_core.training.network.weights import NetworkWeights, new_unet
 from unianimate_core.training.presets import Preset, preset
 from unianimate_core.training.settings import RunSettings, TrainingSettings, differences
-from unianimate_core.training.sources import DrawnPeople
-from unianimate_core.training.trainer import make_accelerator, train
 from unianimate_core.training.world import WorldSettings
 
 from .separate_reference import SeparateReferenceUNet, metadata_of_separate
