@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from benchmarks import report
+from unianimate_core import mini
 from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae
 from unianimate_core.training.vae.quality import Reconstruction, reconstruct
 
@@ -23,7 +24,7 @@ TIMED_FRAMES, ROUNDS = 16, 5
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--vae", type=Path, default=Path("models/mini/vae.safetensors"))
+    parser.add_argument("--vae", type=Path, default=mini.VAE)
     parser.add_argument("--people", type=int, default=100, help="held-out characters, one picture each")
     parser.add_argument(
         "--curves", type=Path, nargs="*", default=[], help="curve.csv of its trainings, to keep and draw"

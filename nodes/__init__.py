@@ -4,6 +4,7 @@ from comfy_api.latest import ComfyExtension, io
 
 from . import model_files
 from .conditioning import UniAnimateConditioning
+from .drawn_person import DrawnPerson
 from .keypoint_files import LoadPoseKeypoints, SavePoseKeypoints
 from .loading import ConvertUniAnimate, LoadUniAnimate
 from .long_video import LongVideoChain
@@ -26,4 +27,5 @@ class UniAnimateExtension(ComfyExtension):
             UniAnimateConditioning,
             UniAnimateSample,
             LongVideoChain,
+            DrawnPerson,
         ]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import folder_paths
 
+from ..unianimate_core import mini
+
 
 @dataclass(frozen=True)
 class PublishedFile:
@@ -42,13 +44,18 @@ _FOLDERS = {
 
 
 def register_folders() -> None:
-    """Add models/unianimate and models/dwpose to ComfyUI's folders, keeping paths that a user configured."""
+    """Add models/unianimate and models/dwpose to ComfyUI's folders, keeping paths that a user configured.
+
+    The small models that come with the pack are found where they lie, behind everything of the user's.
+    """
     for folder, extensions in _FOLDERS.items():
         path = os.path.join(folder_paths.models_dir, folder)
         paths, known = folder_paths.folder_names_and_paths.get(folder, ([], set()))
         if path not in paths:
             paths = [*paths, path]
         folder_paths.folder_names_and_paths[folder] = (paths, set(known) | extensions)
+    folder_paths.add_model_folder_path("unianimate", str(mini.NETWORKS))
+    folder_paths.add_model_folder_path("vae", str(mini.VAES))
 
 
 def choices(file: PublishedFile) -> list[str]:

@@ -94,11 +94,13 @@ def _to_mamba(options: argparse.Namespace) -> None:
 def _add_demo(commands) -> None:
     command = commands.add_parser(
         "demo",
-        help="run the whole path once with a tiny network of random weights",
-        description="Run the whole path once with a tiny network. Its weights are random: the result is noise.",
+        help="animate a drawn person with the small network that comes with the pack",
+        description="Animate a drawn person, whom no training has seen, with the small network of the pack.",
     )
     command.add_argument("--output", type=Path, default=Path("demo.mp4"), help="video to write (default: demo.mp4)")
-    command.add_argument("--steps", type=int, default=30, help="denoising steps (default: 30)")
+    command.add_argument("--character", type=int, default=0, help="number of the person and motion (default: 0)")
+    command.add_argument("--temporal", choices=("transformer", "mamba"), default="transformer", help="of the network")
+    command.add_argument("--steps", type=int, default=10, help="denoising steps (default: 10)")
     command.set_defaults(run=_demo)
 
 
@@ -110,7 +112,7 @@ def _demo(options: argparse.Namespace) -> None:
             f"the demo needs {error.name}, which is not installed: run pip install 'comfyui-unianimate[pose,video]'"
         ) from error
 
-    run_demo(options.output, options.steps)
+    run_demo(options.output, character=options.character, temporal=options.temporal, steps=options.steps)
 
 
 if __name__ == "__main__":

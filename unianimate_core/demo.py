@@ -1,115 +1,109 @@
-"""The whole path once, in seconds on a CPU, without any download: a tiny network of random weights.
-
-It shows that everything runs and fits together. It shows nothing of quality: the result is noise.
-"""
+"""The whole path once, on a CPU and without any download: UniAnimate-mini animates a drawn person that it never saw."""
 
 from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
+from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 from tqdm import tqdm
 
-from . import linear_vae
-from .config import ModelConfig
+from . import mini
+from .checkpoint import load_unet
 from .diffusion import ddim_sample, guided, starting_latents
+from .evaluation.metrics import psnr, ssim
 from .model import UNet
 from .pose import draw_poses
+from .tiny_vae import TinyVAE, load_tiny_vae
 from .training.characters import draw_clip
+from .training.people.motion import FPS
 from .video import check_destination, video_writer
 
-TINY = ModelConfig(
-    dim=32,
-    multipliers=(1, 2, 4, 4),
-    residual_blocks=1,
-    attention_levels=(True, True, True, False),
-    head_dim=16,
-    stem_width=64,
-    context_dim=64,
-    image_tokens=4,
-)
-WIDTH, HEIGHT, FRAMES, FPS = 128, 192, 16, 8
-GUIDANCE, SEED, PERSON = 2.5, 7, 24
-CAPTIONS = ("reference", "driving pose", "result: random weights, so noise", "truth")
+NETWORKS = {"transformer": mini.TRANSFORMER, "mamba": mini.MAMBA}
+NOISE_SEED = 0
+CAPTIONS = ("reference", "driving pose", "result", "truth")
 CAPTION_HEIGHT = 32
 
 
-def run_demo(destination: str | os.PathLike, steps: int = 30) -> None:
-    """Write reference, driving pose, result and truth side by side. Raises as ddim_timesteps and video_writer do."""
+def run_demo(
+    destination: str | os.PathLike, *, character: int = 0, temporal: str = "transformer", steps: int = mini.STEPS
+) -> None:
+    """Write reference, driving poses, result and truth side by side, and print how near the result is to the truth.
+
+    character: number of a held-out person and motion; temporal: one of NETWORKS.
+    Raises as ddim_timesteps and video_writer do, and FileNotFoundError where the network is absent.
+    """
     check_destination(destination)
     started = time.perf_counter()
-    unet = random_unet(TINY, SEED)
+    unet, vae = load_networks(mini.found(NETWORKS[temporal]), mini.found(mini.VAE))
     size = sum(parameter.numel() for parameter in unet.parameters())
-    print(f"A tiny network ({size / 1e6:.1f} million parameters) with RANDOM weights: the result is noise.")
+    print(f"UniAnimate-mini ({size / 1e6:.1f} million parameters, temporal {temporal}), character {character}.")
 
-    clip = draw_clip(PERSON, FRAMES, HEIGHT, WIDTH, split="test")
-    reference_pose, *poses = draw_poses([clip.reference_pose, *clip.poses], HEIGHT, WIDTH)
-    with one_thread():
-        result = animate(unet, as_clip([clip.reference]), as_clip([reference_pose]), as_clip(poses), steps)
+    clip = draw_clip(character, mini.FRAMES, mini.HEIGHT, mini.WIDTH, split="test", world=mini.WORLD)
+    reference_pose, *poses = draw_poses([clip.reference_pose, *clip.poses], mini.HEIGHT, mini.WIDTH)
+    reference, truth = as_clip([clip.reference]), as_clip(clip.frames)
+    result = animate(unet, vae, reference, as_clip([reference_pose]), as_clip(poses), steps=steps)
 
     with video_writer(destination, FPS) as video:
-        for pose, frame, truth in zip(poses, result, clip.frames, strict=True):
-            video.write(side_by_side(clip.reference, pose, frame, truth))
-    print(f"Wrote {destination}: {FRAMES} frames in {time.perf_counter() - started:.1f} s.")
+        for pose, frame, true_frame in zip(poses, as_frames(result), clip.frames, strict=True):
+            video.write(side_by_side(clip.reference, pose, frame, true_frame))
+    print(f"Wrote {destination}: {mini.FRAMES} frames in {time.perf_counter() - started:.1f} s.")
+    print(f"Result against truth:          {likeness(result, truth)}")
+    print(f"Reference picture against it:  {likeness(reference.expand_as(truth), truth)}")
 
 
-def random_unet(config: ModelConfig, seed: int) -> UNet:
-    """A network with PyTorch's initial weights."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return UNet(config).requires_grad_(False).eval()
+def load_networks(network: Path, vae: Path) -> tuple[UNet, TinyVAE]:
+    """UniAnimate and its VAE, in fp32, ready to use."""
+    return load_unet(network, dtype=torch.float32).requires_grad_(False), load_tiny_vae(vae)
 
 
-def animate(unet: UNet, reference: Tensor, reference_pose: Tensor, pose: Tensor, steps: int) -> list[np.ndarray]:
-    """The frames of a clip, uint8 h w 3. reference, reference_pose: 1 3 1 H W; pose: 1 3 f H W; all in [0, 1].
+@torch.no_grad()
+def animate(
+    unet: UNet, vae: TinyVAE, reference: Tensor, reference_pose: Tensor, poses: Tensor, *, steps: int
+) -> Tensor:
+    """The clip, 1 3 f H W. reference, reference_pose: 1 3 1 H W; poses: 1 3 f H W; all in [0, 1].
 
-    Text states and picture embedding are made up, and the VAE is the linear stand-in.
+    Text states are zeros and there is no picture embedding, as the small networks were trained.
     """
-    generator = torch.Generator().manual_seed(SEED)
-    text = torch.randn(1, 77, unet.config.context_dim, generator=generator)
-    conditions = {
-        "image": torch.randn(1, 1, unet.config.context_dim, generator=generator),
-        "pose": pose,
-        "reference_pose": reference_pose,
-        "reference_latent": linear_vae.encode(reference),
-    }
-    frames, height, width = pose.shape[2:]
-    shape = (1, 4, frames, height // 8, width // 8)
-    start = starting_latents(shape, generator, conditions["reference_latent"], prior=949)
+    conditions = {"pose": poses, "reference_pose": reference_pose, "reference_latent": vae.encode(reference)}
+    denoiser = guided(unet, conditions, torch.zeros(1, 1, unet.config.context_dim), mini.GUIDANCE)
+    frames, height, width = poses.shape[2:]
+    start = starting_latents(
+        (1, 4, frames, height // 8, width // 8),
+        torch.Generator().manual_seed(NOISE_SEED),
+        conditions["reference_latent"],
+        prior=mini.NOISE_PRIOR,
+    )
     with tqdm(desc="denoising", unit=" steps") as bar:
 
         def progress(step: int, total: int, x0: Tensor) -> None:
             bar.total = total
             bar.update()
 
-        latent = ddim_sample(guided(unet, conditions, text, GUIDANCE), start, steps, callback=progress)
-    small = rearrange(linear_vae.decode(latent), "1 c f h w -> f c h w")
-    pictures = F.interpolate(small, (height, width), mode="bilinear")
-    return list(rearrange(pictures * 255, "f c h w -> f h w c").round().to(torch.uint8).numpy())
+        latents = ddim_sample(denoiser, start, steps, callback=progress)
+    return vae.decode(latents)
 
 
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """A network so small gains little from more threads, and beside other programs they wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
+def likeness(result: Tensor, truth: Tensor) -> str:
+    """Means over the frames. result, truth: 1 3 f H W in [0, 1]."""
+    frames = [rearrange(clip, "1 c f h w -> f c h w") for clip in (result, truth)]
+    return f"PSNR {psnr(*frames).mean():.1f} dB, SSIM {ssim(*frames).mean():.3f}"
 
 
-def as_clip(pictures: list[np.ndarray]) -> Tensor:
+def as_clip(pictures: Sequence[np.ndarray] | np.ndarray) -> Tensor:
     """uint8 h w 3 each; result 1 3 f h w in [0, 1]."""
     return rearrange(torch.from_numpy(np.stack(pictures)).float() / 255, "f h w c -> 1 c f h w")
+
+
+def as_frames(clip: Tensor) -> list[np.ndarray]:
+    """1 3 f h w in [0, 1]; result uint8 h w 3 each."""
+    return list(rearrange(255 * clip, "1 c f h w -> f h w c").round().to(torch.uint8).numpy())
 
 
 def side_by_side(*pictures: np.ndarray) -> np.ndarray:

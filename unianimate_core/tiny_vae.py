@@ -111,7 +111,7 @@ def load_tiny_vae(source: str | os.PathLike | Mapping[str, Tensor]) -> TinyVAE:
     if wrong:
         raise CheckpointError(
             f"the VAE has {len(wrong)} tensors that are missing, unexpected or misshapen ({', '.join(wrong[:3])}): "
-            "give a file of TAESD's form with 4 latent channels, such as models/mini/vae.safetensors"
+            "give a file of TAESD's form with 4 latent channels, such as that in models/mini/vae"
         )
     vae.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     scale, shift = float(vae.vae_scale), float(vae.vae_shift)

@@ -14,14 +14,27 @@ from safetensors.torch import load_file
 from unianimate_core.__main__ import main
 from unianimate_core.checkpoint import load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR
-from unianimate_core.demo import TINY, random_unet
+from unianimate_core.config import ModelConfig
+from unianimate_core.model import UNet
 from unianimate_core.video import VideoInfo, video_info
+
+TINY = ModelConfig(
+    dim=32,
+    multipliers=(1, 2),
+    residual_blocks=1,
+    attention_levels=(True, False),
+    head_dim=16,
+    stem_width=32,
+    context_dim=64,
+    image_tokens=4,
+)
 
 
 @pytest.fixture(scope="module")
 def tensors():
     """A small network's, by the names of the released file."""
-    return to_checkpoint(random_unet(TINY, seed=0).state_dict(), TINY)
+    torch.manual_seed(0)
+    return to_checkpoint(UNet(TINY).state_dict(), TINY)
 
 
 @pytest.fixture
@@ -84,11 +97,20 @@ def test_help_needs_no_slow_import():
     assert not re.search(r"\| +(torch|numpy|cv2)$", run.stderr, re.MULTILINE)
 
 
-def test_demo_writes_a_video_and_says_that_its_weights_are_random(tmp_path, capsys):
-    """Nobody should take the demo's picture for what the released weights do."""
-    assert main(["demo", "--output", str(tmp_path / "demo.mp4"), "--steps", "2"]) == 0
-    assert "RANDOM weights: the result is noise" in capsys.readouterr().out
+@pytest.mark.parametrize("temporal", ["transformer", "mamba"])
+def test_the_demo_is_nearer_to_the_truth_than_the_reference_picture_by_5_db(tmp_path, capsys, temporal):
+    """It animates somebody whom no training has seen, with the network that ships: the first thing a user sees."""
+    assert main(["demo", "--output", str(tmp_path / "demo.mp4"), "--temporal", temporal]) == 0
     assert video_info(tmp_path / "demo.mp4") == VideoInfo(width=1024, height=416, fps=8, frames=16)
+    result, reference = (float(value) for value in re.findall(r"PSNR ([\d.]+) dB", capsys.readouterr().out))
+    assert result > reference + 5
+
+
+def test_the_demo_names_a_network_that_is_absent(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("unianimate_core.mini.VAE", tmp_path / "absent.safetensors")
+    assert main(["demo", "--output", str(tmp_path / "demo.mp4")]) == 2
+    assert "absent.safetensors is absent: it comes with the repository" in capsys.readouterr().err
+    assert not (tmp_path / "demo.mp4").exists()
 
 
 def test_demo_says_what_to_install(monkeypatch, tmp_path, capsys):

@@ -82,6 +82,11 @@ def read_video(path: Path) -> np.ndarray:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
 
 
+def node_of(graph: dict, class_type: str) -> str:
+    """The id of the first node of a type."""
+    return next(key for key, node in graph.items() if node["class_type"] == class_type)
+
+
 def fit_workflow(graph: dict) -> dict:
     """A shipped workflow with the made-up files, the tiny network's size and few steps."""
     for node in graph.values():

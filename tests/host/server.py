@@ -20,7 +20,7 @@ from typing import Any
 
 PACK = Path(__file__).resolve().parents[2]
 PACK_NAME = "comfyui-unianimate"
-PACK_PARTS = ("__init__.py", "nodes", "unianimate_core", "workflows", "web", "locales")
+PACK_PARTS = ("__init__.py", "nodes", "unianimate_core", "workflows", "web", "locales", "models")
 START_SECONDS = 180
 RUN_SECONDS = 300
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 import torch
@@ -11,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from tests.host.made_up import write_picture
-from tests.host.server import PACK
+from unianimate_core import mini
 from unianimate_core.diffusion import LATENT_SCALE
 from unianimate_core.tiny_vae import load_tiny_vae
 from unianimate_core.training.characters import draw_clip
@@ -19,9 +17,8 @@ from unianimate_core.training.vae.quality import psnr
 
 pytestmark = pytest.mark.host
 
-SHIPPED = PACK / "models" / "mini" / "vae.safetensors"
 GRAPH = {
-    "vae": {"class_type": "VAELoader", "inputs": {"vae_name": SHIPPED.name}},
+    "vae": {"class_type": "VAELoader", "inputs": {"vae_name": mini.VAE.name}},
     "picture": {"class_type": "LoadImage", "inputs": {"image": "drawn.png"}},
     "encode": {"class_type": "VAEEncode", "inputs": {"pixels": ["picture", 0], "vae": ["vae", 0]}},
     "decode": {"class_type": "VAEDecode", "inputs": {"samples": ["encode", 0], "vae": ["vae", 0]}},
@@ -32,14 +29,12 @@ GRAPH = {
 
 def test_comfyui_gives_a_drawn_frame_back_as_our_own_code_does(host):
     """The same latents (divided by 0.18215, as everywhere outside ComfyUI's samplers) and the same picture."""
-    (host.base / "models" / "vae").mkdir(parents=True, exist_ok=True)
-    shutil.copy(SHIPPED, host.base / "models" / "vae")
     frame = draw_clip(11, 1, 192, 128, split="test").frames[0]
     write_picture(host.base / "input" / "drawn.png", frame)
     run = host.run(GRAPH)
     assert run.error is None
 
-    vae = load_tiny_vae(SHIPPED)
+    vae = load_tiny_vae(mini.VAE)
     picture = torch.from_numpy(frame).movedim(-1, 0).float()[None] / 255
     latent = vae.encode(picture.unsqueeze(2))
     stored = load_file(host.output(run, "latent"))["latent_tensor"]

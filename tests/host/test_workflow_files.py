@@ -81,6 +81,9 @@ def test_the_page_and_the_api_run_the_same_graph(host, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_models_of_a_workflow_have_their_published_address(name):
     models = [model for node in ui_file(name)["nodes"] for model in node["properties"].get("models", [])]
+    if name == "unianimate_mini":
+        assert not models, "its files come with the pack"
+        return
     assert {model["directory"] for model in models} - {"dwpose"} == {"unianimate", "clip_vision", "vae"}
     assert all(model["url"].startswith("https://huggingface.co/") for model in models)
     assert all(model["url"].endswith(model["name"]) for model in models)

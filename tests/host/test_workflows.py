@@ -9,13 +9,9 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.host.made_up import FRAMES, HEIGHT, WIDTH, read_video
+from tests.host.made_up import FRAMES, HEIGHT, WIDTH, node_of, read_video
 
 pytestmark = pytest.mark.host
-
-
-def node_of(graph: dict, class_type: str) -> str:
-    return next(key for key, node in graph.items() if node["class_type"] == class_type)
 
 
 def with_latent(graph: dict, sampler: str) -> tuple[dict, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from .. import mini
 from ..config import ModelConfig
 from .settings import TrainingError
 
@@ -45,8 +46,8 @@ PRESETS = {
             image_tokens=1,
         ),
         settings={
-            "width": 128,
-            "height": 192,
+            "width": mini.WIDTH,
+            "height": mini.HEIGHT,
             "frames": (1, 4, 4, 4, 8),
             "largest_stride": 2,
             "batch": 8,
@@ -73,7 +74,7 @@ PRESETS = {
         },
         characters=3_500,
         motion_frames=8,
-        world={"small_share": 0.0},
+        world={"small_share": mini.WORLD.small_share},
         expected="not measured yet",
     ),
 }

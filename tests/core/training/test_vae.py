@@ -6,12 +6,12 @@ import errno
 import os
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from unianimate_core import mini
 from unianimate_core.__main__ import main
 from unianimate_core.checkpoint.files import CheckpointError
 from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
@@ -21,7 +21,6 @@ from unianimate_core.training.vae.quality import reconstruct
 from unianimate_core.training.vae.start import start_from_mean_colours
 from unianimate_core.training.vae.trainer import VaeTraining, train_vae
 
-SHIPPED = Path(__file__).parents[3] / "models" / "mini" / "vae.safetensors"
 SMALL = VaeTraining(steps=4, clips=1, frames=1, size=16, warm_up=2, precision="fp32")
 
 # Number in its sequence: outputs and inputs of a 3x3 convolution; whether it has a bias. Blocks are three of 64 x 64.
@@ -199,8 +198,8 @@ def test_the_command_says_what_is_wrong_with_a_name(tmp_path, capsys):
 @pytest.mark.parametrize(("width", "height", "decibels"), [(64, 128, 27), (128, 128, 28.5), (128, 192, 28.5)])
 def test_the_shipped_vae_gives_back_people_it_never_saw(width, height, decibels):
     """What it loses, no network that is trained on its latents can give back."""
-    assert SHIPPED.stat().st_size < 6e6
-    result = reconstruct(load_tiny_vae(SHIPPED), height, width, 12)
+    assert mini.VAE.stat().st_size < 6e6
+    result = reconstruct(load_tiny_vae(mini.VAE), height, width, 12)
     assert result.psnr.mean() > decibels
     deviation = result.latents.std((0, 2, 3))
     assert deviation.min() > 0.5

@@ -1,0 +1,65 @@
+"""A node that draws somebody to animate, so that a first run needs no picture, no video and no download."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from comfy_api.latest import io
+from torch import Tensor
+
+from ..unianimate_core import mini
+from ..unianimate_core.pose import draw_poses, frames_of_people
+from ..unianimate_core.training.characters import draw_clip
+from ..unianimate_core.training.people.motion import FPS
+from .pose import PoseKeypoints
+
+
+class DrawnPerson(io.ComfyNode):
+    @classmethod
+    def define_schema(cls) -> io.Schema:
+        return io.Schema(
+            node_id="UniAnimateDrawnPerson",
+            display_name="UniAnimate Drawn Person",
+            category="UniAnimate",
+            description="Draws a person and a motion that UniAnimate-mini was not trained on, with the true frames.",
+            search_aliases=["unianimate", "example", "demo", "test picture"],
+            inputs=[
+                io.Int.Input(
+                    "character",
+                    default=0,
+                    min=0,
+                    max=2**31 - 1,
+                    tooltip="Each number is another person, place and motion.",
+                ),
+                io.Int.Input(
+                    "frames",
+                    default=mini.FRAMES,
+                    min=1,
+                    max=4096,
+                    tooltip=f"Of the motion, at {FPS} a second; a longer one begins as the shorter one.",
+                ),
+                io.Int.Input("width", default=mini.WIDTH, min=64, max=2048, step=64, tooltip="In pixels."),
+                io.Int.Input("height", default=mini.HEIGHT, min=64, max=2048, step=64, tooltip="In pixels."),
+            ],
+            outputs=[
+                io.Image.Output(display_name="reference_image", tooltip="The person at another moment."),
+                io.Image.Output(display_name="reference_pose", tooltip="The pose of the person there, drawn."),
+                io.Image.Output(display_name="poses", tooltip="The motion, drawn."),
+                io.Image.Output(display_name="truth", tooltip="The frames to be found, to compare with."),
+                io.Float.Output(display_name="fps", tooltip="For Create Video."),
+                PoseKeypoints.Output(display_name="keypoints", tooltip="The motion, for Pose Align and long videos."),
+            ],
+        )
+
+    @classmethod
+    def execute(cls, character: int, frames: int, width: int, height: int) -> io.NodeOutput:
+        clip = draw_clip(character, frames, height, width, split="test", world=mini.WORLD)
+        reference_pose, poses = (draw_poses(some, height, width) for some in ([clip.reference_pose], clip.poses))
+        keypoints = frames_of_people([[pose] for pose in clip.poses], width, height)
+        pictures = (as_image(some) for some in (clip.reference[None], reference_pose, poses, clip.frames))
+        return io.NodeOutput(*pictures, float(FPS), keypoints)
+
+
+def as_image(frames: np.ndarray) -> Tensor:
+    """uint8 f h w 3 to IMAGE."""
+    return torch.from_numpy(frames).float() / 255

@@ -1,0 +1,80 @@
+"""The user's first run: a workflow whose models and pictures all come with the pack."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from tests.host.made_up import node_of, read_video
+from tests.host.server import PACK
+from unianimate_core import mini
+from unianimate_core.demo import animate, as_clip, as_frames, load_networks
+from unianimate_core.pose import draw_poses
+from unianimate_core.training.characters import draw_clip
+
+pytestmark = pytest.mark.host
+
+CODED = 30  # dB: what H.264 leaves of a picture that was doubled and is halved again
+
+
+@pytest.fixture
+def graph() -> dict:
+    """The file, as it is."""
+    return json.loads((PACK / "workflows" / "api" / "unianimate_mini.json").read_text())
+
+
+def panels(video: np.ndarray) -> list[np.ndarray]:
+    """Reference, poses, result and truth of the workflow's video: f h w 3 each, at the size of the clip."""
+    frames, height, width, _ = video.shape
+    halved = video.reshape(frames, height // 2, 2, width // 2, 2, 3).mean((2, 4))
+    return np.split(halved, 4, axis=2)
+
+
+def decibels(result: np.ndarray, truth: np.ndarray) -> float:
+    return float(10 * np.log10(255**2 / np.mean((result.astype(float) - truth) ** 2)))
+
+
+@pytest.mark.parametrize("network", [mini.TRANSFORMER, mini.MAMBA], ids=["transformer", "mamba"])
+def test_the_first_run_needs_no_file_of_the_users_and_shows_what_the_demo_shows(host, graph, network):
+    """ComfyUI's samplers and VAE on one side, the core's on the other: the same person, motion and frames."""
+    graph[node_of(graph, "LoadUniAnimate")]["inputs"]["checkpoint"] = network.name
+    run = host.run(graph)
+    assert run.error is None
+    reference, poses, result, truth = panels(read_video(host.output(run, node_of(graph, "SaveVideo"))))
+
+    clip = draw_clip(0, mini.FRAMES, mini.HEIGHT, mini.WIDTH, split="test", world=mini.WORLD)
+    drawn = draw_poses([clip.reference_pose, *clip.poses], mini.HEIGHT, mini.WIDTH)
+    assert decibels(reference, clip.reference) > CODED
+    assert decibels(poses, drawn[1:]) > CODED
+    assert decibels(truth, clip.frames) > CODED
+
+    unet, vae = load_networks(network, mini.VAE)
+    own = animate(unet, vae, as_clip([clip.reference]), as_clip(drawn[:1]), as_clip(drawn[1:]), steps=mini.STEPS)
+    assert decibels(result, np.stack(as_frames(own))) > CODED
+    assert decibels(result, truth) > decibels(reference, truth) + 3
+
+
+def test_a_drawn_person_can_be_chained_from_key_points(host, graph):
+    """The long video's node takes them as it takes those of Pose Align, and makes a video of the motion's length."""
+    loader, vae, drawn = (node_of(graph, kind) for kind in ("LoadUniAnimate", "VAELoader", "UniAnimateDrawnPerson"))
+    long_graph = json.loads((PACK / "workflows" / "api" / "unianimate_long.json").read_text())
+    chain, saver = (node_of(long_graph, kind) for kind in ("LongVideoChain", "SaveVideo"))
+    settings = {name: value for name, value in long_graph[chain]["inputs"].items() if not isinstance(value, list)}
+    graph[drawn]["inputs"]["frames"] = 12
+    run = host.run(
+        {key: graph[key] for key in (loader, vae, drawn)}
+        | {
+            chain: {
+                "class_type": "LongVideoChain",
+                "inputs": settings
+                | {"width": mini.WIDTH, "height": mini.HEIGHT, "segment_length": 8, "steps": 10, "guidance": 1.0}
+                | {"model": [loader, 0], "vae": [vae, 0], "reference_image": [drawn, 0], "reference_pose": [drawn, 1]}
+                | {"poses": [drawn, 5], "fps": [drawn, 4]},
+            },
+            saver: long_graph[saver],
+        }
+    )
+    assert run.error is None
+    assert read_video(host.output(run, saver)).shape == (12, mini.HEIGHT, mini.WIDTH, 3)
