@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,16 +16,9 @@ from unianimate_core.model import UNet
 from unianimate_core.pose import Pose, draw_poses
 from unianimate_core.seams import held
 from unianimate_core.training.characters import DrawnClip
+from unianimate_core.training.data.autoencoders import Autoencoder
 
 SINGLE_PRIOR, LONG_PRIOR = 949, 939  # timesteps of the authors' noise priors
-
-
-@dataclass(frozen=True)
-class Codec:
-    """A VAE. encode: pictures b 3 f H W in [0, 1] to latents b 4 f h w, scaled; decode: back."""
-
-    encode: Callable[[Tensor], Tensor]
-    decode: Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True)
@@ -48,7 +41,7 @@ class Given:
 class Animator:
     """A network and a VAE that make videos of drawn clips. The same seed starts every network from the same noise."""
 
-    def __init__(self, unet: UNet, codec: Codec, sampling: Sampling, device: torch.device | str = "cpu"):
+    def __init__(self, unet: UNet, codec: Autoencoder, sampling: Sampling, device: torch.device | str = "cpu"):
         self.unet = unet
         self.codec = codec
         self.sampling = sampling

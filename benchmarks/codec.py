@@ -5,26 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
-from einops import rearrange
-from torch import Tensor
 
-from unianimate_core import linear_vae
-from unianimate_core.tiny_vae import load_tiny_vae
-
-from .animation import Codec
+from unianimate_core.training.data.autoencoders import LINEAR, Autoencoder, open_autoencoder
 
 
-def load_codec(path: Path | None, device: torch.device | str) -> Codec:
-    """The VAE of TAESD's form in a file, or without one the linear stand-in, which knows one colour for 8x8 pixels."""
-    if path is None:
-        return Codec(linear_vae.encode, _enlarged)
-    vae = load_tiny_vae(path).to(device)
-    return Codec(vae.encode, vae.decode)
-
-
-def _enlarged(latents: Tensor) -> Tensor:
-    small = linear_vae.decode(latents)
-    frames = rearrange(small, "b c f h w -> (b f) c h w")
-    large = F.interpolate(frames, scale_factor=linear_vae.PATCH, mode="bilinear").clamp(0, 1)
-    return rearrange(large, "(b f) c h w -> b c f h w", b=len(latents))
+def load_codec(path: Path | None, device: torch.device | str) -> Autoencoder:
+    """The VAE of a file, in fp32, or without one the linear stand-in, which knows one colour for 8x8 pixels."""
+    return open_autoencoder(LINEAR if path is None else path, device, exact=True)

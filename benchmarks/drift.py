@@ -22,8 +22,9 @@ from unianimate_core.evaluation.continuity import detail
 from unianimate_core.evaluation.metrics import FRAME_METRICS
 from unianimate_core.long_video import Seams, new_frames, split_segments
 from unianimate_core.training.characters import DrawnClip, draw_clip
+from unianimate_core.training.data.autoencoders import Autoencoder
 
-from .animation import Animator, Codec, Sampling
+from .animation import Animator, Sampling
 from .codec import load_codec
 from .follower import Follower
 from .paper_rows import Bench, Network, digest_of, load_compared
@@ -110,7 +111,7 @@ share of the truth's. Means over clips with 95 % bootstrap intervals.
     write(options.output, "Drift over chained segments", torch.device(options.device), body, weights)
 
 
-def compared_network(options: argparse.Namespace, codec: Codec, sampling: Sampling) -> tuple[Network, str]:
+def compared_network(options: argparse.Namespace, codec: Autoencoder, sampling: Sampling) -> tuple[Network, str]:
     """The trained network, or the made-up one; and what the report says of its weights."""
     if options.transformer is None:
         follower = cast(Animator, Follower(codec, options.follow))  # chains as one does, and can do nothing else

@@ -18,15 +18,16 @@ from torch import Tensor
 
 from unianimate_core.long_video import PAPERS, Handover, Seams, chain_segments
 from unianimate_core.training.characters import DrawnClip
+from unianimate_core.training.data.autoencoders import Autoencoder
 
-from .animation import Codec, Sampling, as_frames
+from .animation import Sampling, as_frames
 
 
 @dataclass(frozen=True)
 class Follower:
     """follow: share of the first frame's difference to the truth that a segment takes over, 0 to 1."""
 
-    codec: Codec
+    codec: Autoencoder
     follow: float
     sampling: Sampling = Sampling()  # noqa: RUF009  (frozen)
 

@@ -14,8 +14,9 @@ from tqdm import tqdm
 
 from unianimate_core.long_video import new_frames, split_segments, window_ranges
 from unianimate_core.training.characters import DrawnClip
+from unianimate_core.training.data.autoencoders import Autoencoder
 
-from .animation import Animator, Codec, Given, Sampling
+from .animation import Animator, Given, Sampling
 from .paper_scores import Kept, Row, Scorer, continuity_row
 from .separate_reference import load_network
 
@@ -37,7 +38,7 @@ class Network:
     parameters: int
 
 
-def load_compared(path: Path, codec: Codec, sampling: Sampling, device: torch.device | str) -> Network:
+def load_compared(path: Path, codec: Autoencoder, sampling: Sampling, device: torch.device | str) -> Network:
     unet = load_network(path, device)
     parameters = sum(parameter.numel() for parameter in unet.parameters())
     return Network(Animator(unet, codec, sampling, device), digest_of(path), parameters)

@@ -14,7 +14,7 @@ import torch
 from benchmarks import report
 from unianimate_core import mini
 from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae
-from unianimate_core.training.vae_quality import Reconstruction, reconstruct
+from unianimate_core.training.vae.quality import Reconstruction, reconstruct
 
 SIZES = ((64, 128), (128, 128), (128, 192))  # width, height
 SHEET_PEOPLE, SHEET_SIZE = 12, (128, 192)

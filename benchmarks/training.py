@@ -16,12 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
-from unianimate_core.training import cpu_layers
-from unianimate_core.training.clips import Clips
-from unianimate_core.training.conditions import DROPPABLE
-from unianimate_core.training.drawn_poses import convolve_only_drawn
+from unianimate_core.training.data.clips import Clips
+from unianimate_core.training.data.dropping import DROPPABLE
 from unianimate_core.training.loss import DenoisingLoss, empty_text
-from unianimate_core.training.optimisers import make_optimisers
+from unianimate_core.training.network import cpu_layers
+from unianimate_core.training.network.drawn_poses import convolve_only_drawn
+from unianimate_core.training.optimisers.groups import make_optimisers
 from unianimate_core.training.settings import TrainingSettings
 
 from .denoise import matmul_ceiling

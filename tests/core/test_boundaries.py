@@ -16,10 +16,13 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "f
 # Not needed for the network: they are installed for poses, encoders, video and evaluation, and imported where used.
 OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "triton", "torchvision", "lpips", "scipy"}
 OPTIONAL |= {"accelerate", "diffusers", "peft", "tensorboard"}
+# Files and rooms of unianimate_core/training, each of which may import only those before it.
+TRAINING = ("settings", "presets", "world", "people", "characters", "data", "network", "conditions", "distillation")
+TRAINING += ("loss", "optimisers", "loop", "vae", "command")
 
 
 def imported(path: Path) -> Iterator[str]:
-    """The absolute name of each module that a file imports anywhere, as far as its package's root."""
+    """The absolute name of all that a file imports anywhere: of modules, or of what it takes out of them."""
     package = path.relative_to(CORE.parent).parts[:-1]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -27,13 +30,32 @@ def imported(path: Path) -> Iterator[str]:
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else ()
             assert not node.level or above, f"{path.name} imports from above the package"
-            yield ".".join([*above, *([node.module] if node.module else [])])
+            yield from (".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names)
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(CORE)))
 def test_the_core_knows_nothing_of_the_host(path):
     """It runs in the demo, in training and in tests, where there is no ComfyUI."""
     assert not {name.split(".")[0] for name in imported(path)} & HOST
+
+
+def room(module: str) -> str | None:
+    """The file or room of training that a module's absolute name lies in; None for what is no part of training."""
+    package, training, *inside = [*module.split("."), "", ""][:3]
+    return inside[0] if (package, training) == ("unianimate_core", "training") and inside[0] else None
+
+
+def test_the_rooms_of_training_depend_one_way():
+    """Who reads on from settings to command meets nothing before it was told; see training/__init__.py."""
+    found = set()
+    for path in MODULES:
+        own = room(".".join(path.relative_to(CORE.parent).with_suffix("").parts))
+        if own is None or own == "__init__":
+            continue
+        found.add(own)
+        for other in filter(None, map(room, imported(path))):
+            assert TRAINING.index(other) <= TRAINING.index(own), f"{path.relative_to(CORE)} imports {other}"
+    assert found == set(TRAINING)
 
 
 def test_the_network_needs_torch_alone():

@@ -13,7 +13,7 @@ from unianimate_core import mini
 from unianimate_core.diffusion import LATENT_SCALE
 from unianimate_core.tiny_vae import load_tiny_vae
 from unianimate_core.training.characters import draw_clip
-from unianimate_core.training.vae_quality import psnr
+from unianimate_core.training.vae.quality import psnr
 
 pytestmark = pytest.mark.host
 

@@ -14,12 +14,12 @@ from tests.host.test_stock_nodes import patched
 from tests.host.test_workflows import latent_of, node_of
 from unianimate_core.checkpoint import load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
-from unianimate_core.training.job import Job
-from unianimate_core.training.lora import LoraAdapters
+from unianimate_core.training.data.prepare import prepare, prepared
+from unianimate_core.training.loop.job import Job
+from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.loss import DenoisingLoss, empty_text
-from unianimate_core.training.network import loaded_unet
-from unianimate_core.training.prepare import prepare, prepared
-from unianimate_core.training.trainer import make_accelerator, train
+from unianimate_core.training.network.lora import LoraAdapters
+from unianimate_core.training.network.weights import loaded_unet
 
 pytestmark = pytest.mark.host
 RANK = 2

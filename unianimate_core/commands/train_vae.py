@@ -24,7 +24,7 @@ def add_train_vae(commands) -> None:
 
 
 def _train_vae(options: argparse.Namespace) -> None:
-    from ..training.vae import VaeTraining, train_vae
+    from ..training.vae.trainer import VaeTraining, train_vae
 
     settings = VaeTraining(
         steps=options.steps,

@@ -16,18 +16,18 @@ from ..content_hash import weights_hash
 from ..encoders import ClipEncoder
 from ..model import UNet
 from ..run_lock import run_lock
-from .autoencoders import Autoencoder, open_autoencoder
-from .job import Job, Trained
-from .lora import LoraAdapters
+from .data.autoencoders import Autoencoder, open_autoencoder
+from .data.prepare import prepare, prepared
+from .data.sequences import PreparedSequence
+from .data.sources import DrawnPeople, Source, VideoFolder
+from .loop.job import Job, Trained
+from .loop.trainer import make_accelerator, train
+from .loop.validation import Validation
 from .loss import DenoisingLoss, DistillationLoss, empty_text
-from .network import NetworkWeights, loaded_unet, new_unet
-from .prepare import prepare, prepared
+from .network.lora import LoraAdapters
+from .network.weights import NetworkWeights, loaded_unet, new_unet
 from .presets import Preset, preset
-from .sequences import PreparedSequence
 from .settings import RunSettings, TrainingError, TrainingSettings
-from .sources import DrawnPeople, Source, VideoFolder
-from .trainer import make_accelerator, train
-from .validation import Validation
 
 DRAWN = "drawn"
 MAMBA = MambaConfig(expand=1, keep_ff=False)  # of a new network
@@ -36,7 +36,7 @@ MAMBA = MambaConfig(expand=1, keep_ff=False)  # of a new network
 def run_training(options: argparse.Namespace, settings: Mapping[str, Any], run: Mapping[str, Any]) -> Path | None:
     """Train as the options of `train` say; the file of the result, or None in all processes but the main one.
 
-    settings, run: what was set by hand of TrainingSettings and RunSettings. Raises as trainer.train does.
+    settings, run: what was set by hand of TrainingSettings and RunSettings. Raises as loop.trainer.train does.
     """
     chosen = preset(options.preset)
     settings = chosen.settings | dict(settings) | ({"part": "temporal"} if options.distil else {})

@@ -1,4 +1,4 @@
-"""Which conditions a clip is shown while training, and what those that are dropped contribute: nothing.
+"""A batch's conditions as the network sees them; those that are dropped (data/dropping.py) contribute nothing.
 
 Source: UniAnimate, section 3.2, training and inference.
 """
@@ -7,26 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
 import torch
 from einops import rearrange
 from torch import Tensor
 
 from ..model import Conditions, UNet
-from .settings import TrainingSettings
-
-DROPPABLE = ("image", "pose", "reference", "reference_pose", "first_frame")
-
-
-def draw_kept(random: np.random.Generator, settings: TrainingSettings) -> dict[str, bool]:
-    """Whether each condition of a clip is kept: all of them, none, or each by a chance of its own."""
-    share, chances = random.random(), random.random(len(DROPPABLE))
-    if share < settings.all_dropped:
-        return dict.fromkeys(DROPPABLE, False)
-    if share < settings.all_dropped + settings.all_kept:
-        return dict.fromkeys(DROPPABLE, True)
-    drops = dict.fromkeys(DROPPABLE, settings.condition_drop) | {"first_frame": settings.first_frame_drop}
-    return {name: bool(chance >= drops[name]) for name, chance in zip(DROPPABLE, chances, strict=True)}
 
 
 def embed_kept(unet: UNet, text: Tensor, given: Mapping[str, Tensor | None], kept: Mapping[str, Tensor]) -> Conditions:

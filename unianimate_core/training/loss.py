@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from ..config import ModelConfig
 from ..diffusion import NoiseSchedule
 from ..model import UNet
-from .clips import Clips
 from .conditions import as_network_sees, embed_kept
+from .data.clips import Clips
 from .distillation import listening, residual_loss, temporal_modules
 from .settings import TrainingSettings
 

@@ -25,8 +25,8 @@ class TrainingSettings:
 
     width, height: pixels. frames: lengths of clips, one of which is drawn for each step; largest_stride: a clip takes
     every n-th frame of its video, with n drawn from 1 to this. batch: clips a step, over all processes together.
-    optimiser: see optimisers.py; rate: reached after warm_up steps; weight_decay: AdamW's; gradient_clip: largest norm
-    of a gradient, 0 for any.
+    optimiser: see optimisers/groups.py; rate: reached after warm_up steps; weight_decay: AdamW's; gradient_clip:
+    largest norm of a gradient, 0 for any.
     weighting: of the squared error of v, see loss.py; min_snr: its bound. offset_noise: see diffusion.starting_noise.
     condition_drop: chance of each condition to be dropped, by itself, and first_frame_drop of the first frame;
     all_dropped, all_kept: share of clips that are shown none, or all. ema_decay: of the mean of the weights, 0 for

@@ -14,13 +14,13 @@ from torch import Tensor
 from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
 from unianimate_core.pose import Pose
-from unianimate_core.training.autoencoders import Autoencoder, open_autoencoder
-from unianimate_core.training.job import Job
+from unianimate_core.training.data.autoencoders import Autoencoder, open_autoencoder
+from unianimate_core.training.data.prepare import prepare, prepared
+from unianimate_core.training.data.sources import RawSequence
+from unianimate_core.training.loop.job import Job
 from unianimate_core.training.loss import DenoisingLoss, empty_text
-from unianimate_core.training.network import NetworkWeights, new_unet
-from unianimate_core.training.prepare import prepare, prepared
+from unianimate_core.training.network.weights import NetworkWeights, new_unet
 from unianimate_core.training.settings import RunSettings, TrainingSettings
-from unianimate_core.training.sources import RawSequence
 
 SIZE = 64
 NETWORK = ModelConfig(

@@ -8,8 +8,8 @@ from diffusers import AutoencoderKL
 from safetensors.torch import save_file
 
 from unianimate_core.diffusion import LATENT_SCALE
-from unianimate_core.tiny_vae import TinyVAE
-from unianimate_core.training.autoencoders import open_autoencoder
+from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae
+from unianimate_core.training.data.autoencoders import open_autoencoder
 from unianimate_core.training.settings import TrainingError
 
 
@@ -53,6 +53,18 @@ def test_the_tiny_vae_serves_and_only_its_encoder_makes_another_of_it(tmp_path, 
         identities.add(open_autoencoder(tmp_path / "other.safetensors").identity)
     assert len(identities) == 2
     assert vae.identity in identities
+
+
+def test_an_exact_vae_is_the_tiny_one_to_the_bit(tmp_path, pictures):
+    """What benchmarks report must not hang on the bf16 in which training encodes on a CPU."""
+    torch.manual_seed(0)
+    save_file(TinyVAE().state_dict(), tmp_path / "vae.safetensors")
+    exact, quick = (open_autoencoder(tmp_path / "vae.safetensors", exact=choice) for choice in (True, False))
+    vae = load_tiny_vae(tmp_path / "vae.safetensors")
+    latents = vae.encode(pictures)
+    assert torch.equal(exact.encode(pictures), latents)
+    assert torch.equal(exact.decode(latents), vae.decode(latents))
+    assert not torch.equal(quick.encode(pictures), latents)
 
 
 def test_another_file_is_refused(tmp_path):

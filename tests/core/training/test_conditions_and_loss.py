@@ -12,8 +12,9 @@ import torch
 from tests.core.training.made_up import SETTINGS, make_job
 from tests.core.training.test_gradients import given, plain_unet
 from unianimate_core.diffusion import NoiseSchedule, split_prediction
-from unianimate_core.training.clips import TrainingClips, together
-from unianimate_core.training.conditions import DROPPABLE, draw_kept, embed_kept
+from unianimate_core.training.conditions import embed_kept
+from unianimate_core.training.data.clips import TrainingClips, together
+from unianimate_core.training.data.dropping import DROPPABLE, draw_kept
 from unianimate_core.training.loss import clip_losses, timestep_weight
 from unianimate_core.training.settings import RunSettings, TrainingError, TrainingSettings, rate_factor
 

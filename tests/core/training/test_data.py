@@ -15,10 +15,10 @@ from tests.core.training.made_up import SETTINGS, SIZE, Squares, linear
 from unianimate_core.linear_vae import encode
 from unianimate_core.pose import Pose, draw_poses, write_keypoints
 from unianimate_core.training.characters import WorldSettings, draw_clip
-from unianimate_core.training.clips import TrainingClips, batches, draw_frames
-from unianimate_core.training.prepare import prepare, prepared
+from unianimate_core.training.data.clips import TrainingClips, batches, draw_frames
+from unianimate_core.training.data.prepare import prepare, prepared
+from unianimate_core.training.data.sources import DrawnPeople, VideoFolder, cover, covered
 from unianimate_core.training.settings import TrainingError
-from unianimate_core.training.sources import DrawnPeople, VideoFolder, cover, covered
 from unianimate_core.video import video_writer
 
 FRAMES = 5
@@ -110,7 +110,7 @@ def test_no_folder_is_told(tmp_path):
 
 
 def test_long_videos_are_cut_into_sequences(tmp_path, monkeypatch):
-    monkeypatch.setattr("unianimate_core.training.sources.MOST_FRAMES", 3)
+    monkeypatch.setattr("unianimate_core.training.data.sources.MOST_FRAMES", 3)
     write_video(tmp_path, "dance")
     source = folder_of(tmp_path)
     assert source.names == ["dance.mp4", "dance.mp4 from frame 2"]

@@ -7,9 +7,9 @@ import torch
 
 from tests.core.training.made_up import NETWORK, make_unet
 from unianimate_core.model import UNet
-from unianimate_core.training import cpu_layers
-from unianimate_core.training.drawn_poses import first_layer
-from unianimate_core.training.network import keep_only_borders
+from unianimate_core.training.network import cpu_layers
+from unianimate_core.training.network.drawn_poses import first_layer
+from unianimate_core.training.network.weights import keep_only_borders
 
 FRAMES, SIZE = 3, 64
 

@@ -11,8 +11,8 @@ from safetensors.torch import load_file
 from tests.core.training.made_up import RUN, SETTINGS, equal, make_job, make_unet, spread
 from tests.core.training.test_gradients import given
 from tests.core.training.test_resuming import newest
-from unianimate_core.training.lora import LoraAdapters
-from unianimate_core.training.trainer import make_accelerator, train
+from unianimate_core.training.loop.trainer import make_accelerator, train
+from unianimate_core.training.network.lora import LoraAdapters
 
 RANK = 3
 LORA = replace(SETTINGS, lora_rank=RANK, rate=1e-2)

@@ -10,9 +10,9 @@ import torch
 from tests.core.training.made_up import NETWORK, RUN, SETTINGS, equal, make_job, make_unet
 from tests.core.training.test_resuming import newest
 from unianimate_core.config import MambaConfig
-from unianimate_core.training.muon import Muon, orthogonal
-from unianimate_core.training.optimisers import make_optimisers
-from unianimate_core.training.trainer import make_accelerator, train
+from unianimate_core.training.loop.trainer import make_accelerator, train
+from unianimate_core.training.optimisers.groups import make_optimisers
+from unianimate_core.training.optimisers.muon import Muon, orthogonal
 
 MUON = replace(SETTINGS, optimiser="muon", rate=0.01)
 

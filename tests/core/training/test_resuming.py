@@ -16,10 +16,11 @@ import pytest
 from safetensors.torch import load_file
 
 from tests.core.training.made_up import RUN, SETTINGS, Squares, equal, make_job
-from unianimate_core.training import loss, trainer
-from unianimate_core.training.interruption import Interruption
+from unianimate_core.training import loss
+from unianimate_core.training.loop import trainer
+from unianimate_core.training.loop.interruption import Interruption
+from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.settings import TrainingError
-from unianimate_core.training.trainer import make_accelerator, train
 
 ROOT = Path(__file__).parents[3]
 
@@ -192,7 +193,7 @@ from pathlib import Path
 import torch
 import torch.utils.tensorboard  # or each child would
 from tests.core.training.made_up import RUN, SETTINGS, make_job
-from unianimate_core.training.trainer import make_accelerator, train
+from unianimate_core.training.loop.trainer import make_accelerator, train
 
 torch.set_num_threads(1)
 root, kills, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(5)
@@ -230,7 +231,7 @@ import multiprocessing, sys
 from dataclasses import replace
 from pathlib import Path
 from tests.core.training.made_up import RUN, SETTINGS, make_job
-from unianimate_core.training import trainer
+from unianimate_core.training.loop import trainer
 
 job = make_job(Path(sys.argv[1]), SETTINGS, replace(RUN, steps=10**6, workers=1))
 run = trainer.Trainer(job, trainer.make_accelerator(SETTINGS))
@@ -246,7 +247,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from tests.core.training.made_up import RUN, SETTINGS, make_job
-from unianimate_core.training import trainer
+from unianimate_core.training.loop import trainer
 
 step = trainer.Trainer._step
 

@@ -23,8 +23,8 @@ from unianimate_core.checkpoint.loading import metadata_of
 from unianimate_core.checkpoint.to_mamba import convert_to_mamba
 from unianimate_core.config import MambaConfig
 from unianimate_core.training import presets
+from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.presets import Preset
-from unianimate_core.training.trainer import make_accelerator, train
 from unianimate_core.video import video_info
 
 ROOT = Path(__file__).parents[3]
@@ -158,7 +158,7 @@ from pathlib import Path
 from dataclasses import replace
 import torch
 from tests.core.training.made_up import RUN, SETTINGS, make_job
-from unianimate_core.training.trainer import make_accelerator, train
+from unianimate_core.training.loop.trainer import make_accelerator, train
 
 torch.set_num_threads(1)
 settings = replace(SETTINGS, dropout=0.0)

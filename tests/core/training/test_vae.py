@@ -15,11 +15,11 @@ from unianimate_core import mini
 from unianimate_core.__main__ import main
 from unianimate_core.checkpoint.files import CheckpointError
 from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
-from unianimate_core.training import vae as training
-from unianimate_core.training.vae import VaeTraining, train_vae
-from unianimate_core.training.vae_data import crops
-from unianimate_core.training.vae_quality import reconstruct
-from unianimate_core.training.vae_start import start_from_mean_colours
+from unianimate_core.training.vae import trainer as training
+from unianimate_core.training.vae.crops import crops
+from unianimate_core.training.vae.quality import reconstruct
+from unianimate_core.training.vae.start import start_from_mean_colours
+from unianimate_core.training.vae.trainer import VaeTraining, train_vae
 
 SMALL = VaeTraining(steps=4, clips=1, frames=1, size=16, warm_up=2, precision="fp32")
 

@@ -20,16 +20,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..atomic import replacing
-from ..checkpoint.names import precision_of
-from .clips import Clips, TrainingClips, batches
+from ...atomic import replacing
+from ...checkpoint.names import precision_of
+from ..data.clips import Clips, TrainingClips, batches
+from ..network.weights import keep_only_borders
+from ..optimisers.groups import make_optimisers
+from ..settings import PRECISIONS, TrainingError, TrainingSettings, rate_factor
 from .curves import Curves
 from .ema import WeightMean
 from .interruption import Interruption
 from .job import Job
-from .network import keep_only_borders
-from .optimisers import make_optimisers
-from .settings import PRECISIONS, TrainingError, TrainingSettings, rate_factor
 from .states import State, States
 
 WEIGHTS, MEANS, OPTIMISER = "weights.safetensors", "ema.safetensors", "optimiser.safetensors"

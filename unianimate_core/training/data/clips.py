@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset, Sampler
 
-from ..diffusion import TIMESTEPS, starting_noise
-from .conditions import DROPPABLE, draw_kept
+from ...diffusion import TIMESTEPS, starting_noise
+from ..settings import TrainingSettings
+from .dropping import DROPPABLE, draw_kept
 from .sequences import PreparedSequence
-from .settings import TrainingSettings
 from .workers import loaded
 
 _ORDER, _STEP, _CLIP = range(3)  # streams of random numbers

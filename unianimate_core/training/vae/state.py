@@ -13,8 +13,8 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.optim import Optimizer
 
-from ..atomic import replacing
-from ..checkpoint.files import read
+from ...atomic import replacing
+from ...checkpoint.files import read
 
 SETTINGS = "settings"
 

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..tiny_vae import TinyVAE
-from .characters import draw_clip
-from .world import Split
+from ...tiny_vae import TinyVAE
+from ..characters import draw_clip
+from ..world import Split
 
 
 @dataclass(frozen=True)

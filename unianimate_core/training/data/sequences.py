@@ -16,9 +16,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..atomic import replacing
-from ..pose.opencv import cv2
-from .settings import TrainingError
+from ...atomic import replacing
+from ...pose.opencv import cv2
+from ..settings import TrainingError
 
 JPEG_QUALITY = 95
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 from accelerate import Accelerator
 from torch import Tensor, nn
 
-from ..model import UNet
-from .sequences import PreparedSequence
-from .settings import RunSettings, TrainingSettings
+from ...model import UNet
+from ..data.sequences import PreparedSequence
+from ..settings import RunSettings, TrainingSettings
 
 
 class Trained(Protocol):

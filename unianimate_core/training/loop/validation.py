@@ -13,13 +13,13 @@ from accelerate.utils import gather_object
 from einops import rearrange
 from torch import Tensor
 
-from ..diffusion import ddim_sample, guided, starting_noise
-from ..model import UNet
-from ..video import video_writer
-from .autoencoders import Autoencoder
-from .conditions import as_network_sees
-from .sequences import PreparedSequence
-from .settings import RunSettings
+from ...diffusion import ddim_sample, guided, starting_noise
+from ...model import UNet
+from ...video import video_writer
+from ..conditions import as_network_sees
+from ..data.autoencoders import Autoencoder
+from ..data.sequences import PreparedSequence
+from ..settings import RunSettings
 
 FPS = 8
 
@@ -67,8 +67,8 @@ class Validation:
         with accelerator.autocast():
             denoiser = guided(unet, conditions, self.text.to(device), self.run.guidance)
             result = ddim_sample(denoiser, noise.to(device), self.run.validation_steps)
-        result = self.autoencoder.decode(result.float().cpu()).clamp(0, 1)
-        through_vae = self.autoencoder.decode(latents).clamp(0, 1)
+        result = self.autoencoder.decode(result.float()).cpu().clamp(0, 1)
+        through_vae = self.autoencoder.decode(latents).cpu().clamp(0, 1)
         self._write(self.folder / f"step_{step:08d}" / f"{number:02d}.mp4", reference, poses, result, truth)
         return {
             "PSNR": psnr(result, truth),

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ..atomic import replacing
-from ..tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
-from .muon import Muon
-from .training_state import load_state, optimizer_tensors, restore_optimizer, save_state
-from .vae_data import SIZES, crops
-from .vae_start import start_from_mean_colours
+from ...atomic import replacing
+from ...tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
+from ..optimisers.muon import Muon
+from .crops import SIZES, crops
+from .start import start_from_mean_colours
+from .state import load_state, optimizer_tensors, restore_optimizer, save_state
 
 PRECISIONS = ("bf16", "fp32")
 CURVE = "step", "loss", "psnr", "latent_std"

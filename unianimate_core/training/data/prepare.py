@@ -15,8 +15,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ..content_hash import content_hash
-from ..pose import draw_poses
+from ...content_hash import content_hash
+from ...pose import draw_poses
 from .autoencoders import Autoencoder
 from .sequences import PreparedSequence, file_name, open_sequence, write_sequence
 from .sources import RawSequence, Source

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from ..model import UNet
-from ..model.conditions import PictureEncoder
+from ...model import UNet
+from ...model.conditions import PictureEncoder
 
 
 def convolve_only_drawn(unet: UNet) -> None:

@@ -11,14 +11,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from ..checkpoint import read_checkpoint, to_checkpoint, to_modules
-from ..checkpoint.loading import metadata_of
-from ..config import ModelConfig
-from ..model import UNet
-from ..model.residual import ResidualBlock
-from ..model.temporal import TemporalModule
-from ..model.transformer import SpatialTransformer
-from ..model.unet import Stage, Stem
+from ...checkpoint import read_checkpoint, to_checkpoint, to_modules
+from ...checkpoint.loading import metadata_of
+from ...config import ModelConfig
+from ...model import UNet
+from ...model.residual import ResidualBlock
+from ...model.temporal import TemporalModule
+from ...model.transformer import SpatialTransformer
+from ...model.unet import Stage, Stem
 from . import cpu_layers
 from .drawn_poses import convolve_only_drawn
 

@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..model.mamba import FULL_PRECISION
+from ...model.mamba import FULL_PRECISION
+from ..settings import TrainingSettings
 from .muon import Muon
-from .settings import TrainingSettings
 
 ADAMW_SHARE = 0.1
 """Of Muon's rate, for the weights that AdamW then takes: orthogonal steps are of size 1, and rates for them larger."""

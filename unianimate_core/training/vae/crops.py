@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .characters import draw_clip
-from .world import random_stream
+from ..characters import draw_clip
+from ..world import random_stream
 
 SIZES = ((128, 64), (128, 128), (192, 128), (256, 192))
 """Height and width at which people are drawn."""

@@ -10,13 +10,13 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from ..content_hash import content_hash
-from ..pose import Pose, PoseError, choose_people, read_keypoints
-from ..pose.keypoint_json import people_by_frame
-from ..pose.opencv import cv2
-from ..video import read_frames
-from .settings import TrainingError
-from .world import Split
+from ...content_hash import content_hash
+from ...pose import Pose, PoseError, choose_people, read_keypoints
+from ...pose.keypoint_json import people_by_frame
+from ...pose.opencv import cv2
+from ...video import read_frames
+from ..settings import TrainingError
+from ..world import Split
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
 MOST_FRAMES = 512  # of one sequence; longer videos are cut
@@ -69,7 +69,7 @@ class DrawnPeople:
         return content_hash("drawn", self.description(), self.height, self.width, index)
 
     def read(self, index: int) -> RawSequence:
-        from .characters import draw_clip
+        from ..characters import draw_clip
 
         clip = draw_clip(index, self.frames, self.height, self.width, split=self.split, world=self.world)
         return RawSequence([clip.reference, *clip.frames], [clip.reference_pose, *clip.poses])

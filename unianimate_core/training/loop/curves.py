@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..diffusion import TIMESTEPS
+from ...diffusion import TIMESTEPS
 
 EVERY = 10  # steps
 BANDS = 4  # of timesteps, each with a curve of its own

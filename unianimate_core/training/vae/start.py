@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..tiny_vae import PATCH, TinyVAE
+from ...tiny_vae import PATCH, TinyVAE
 
 COLOURS = 3
 

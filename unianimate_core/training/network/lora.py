@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..model import UNet
+from ...model import UNet
 
 PREFIX = "diffusion_model."
 ADAPTER = "default"
