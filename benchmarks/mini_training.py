@@ -1,0 +1,104 @@
+"""How the small networks learnt: the log of each of their trainings, as tables and as a figure.
+
+python -m benchmarks.mini_training transformer=runs/mini "Mamba, distilled"=runs/mini-distilled
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+from . import report
+
+LOSSES = {
+    "loss/timesteps 750": "750 to 999",
+    "loss/timesteps 500": "500 to 749",
+    "loss/timesteps 250": "250 to 499",
+    "loss/timesteps 0": "0 to 249",
+    "loss/all": "all timesteps",
+}
+SMOOTH = 25  # lines of the log
+Log = list[dict[str, float]]
+
+
+def read_log(run: Path) -> Log:
+    """The lines of a run's log, by step; of steps that were done again after a kill, the last."""
+    lines = [json.loads(line) for line in (run / "curves" / "curves.jsonl").read_text().splitlines()]
+    by_step: dict[int, dict[str, float]] = {}
+    for line in lines:
+        by_step[line["step"]] = by_step.get(line["step"], {}) | line
+    return [by_step[step] for step in sorted(by_step)]
+
+
+def smoothed(log: Log, name: str) -> tuple[list[float], list[float]]:
+    """Steps, and the mean of the latest values there."""
+    points = [(line["step"], line[name]) for line in log if name in line]
+    latest = [[value for _, value in points[max(0, end - SMOOTH) : end]] for end in range(1, len(points) + 1)]
+    return [step for step, _ in points], [sum(values) / len(values) for values in latest]
+
+
+def row(name: str, log: Log) -> list[str]:
+    """What came of a run: losses at its end, and the last validation."""
+    ends = [f"{values[-1]:.4f}" for _, values in (smoothed(log, loss) for loss in LOSSES)]
+    validations = [line["validation/PSNR"] for line in log if "validation/PSNR" in line]
+    return [name, str(int(log[-1]["step"])), *ends, f"{validations[-1]:.1f}" if validations else "none"]
+
+
+def keep(path: Path, log: Log) -> None:
+    """The log as CSV."""
+    names = list(dict.fromkeys(name for line in log for name in line))
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(log)
+
+
+def draw(path: Path, logs: Mapping[str, Log]) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(5.2 * len(logs), 3.8), layout="constrained")
+    for axes, (name, log) in zip(figure.subplots(1, len(logs), squeeze=False)[0], logs.items(), strict=True):
+        for loss, label in LOSSES.items():
+            axes.plot(*smoothed(log, loss), label=label, linewidth=2 if loss == "loss/all" else 1)
+        axes.set_title(name)
+        axes.set_xlabel("step")
+        axes.set_yscale("log")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("loss")
+    figure.axes[0].legend(fontsize=8, title="timesteps")
+    figure.savefig(path, dpi=110)
+
+
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="a folder of `train`, and what to call it")
+    parser.add_argument("--output", type=Path, default=report.RESULTS / "mini_training.md")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = parse(arguments)
+    named = dict(run.split("=", 1) for run in options.runs)
+    logs = {name: read_log(Path(run)) for name, run in named.items()}
+    for number, log in enumerate(logs.values(), start=1):
+        keep(options.output.with_name(f"{options.output.stem}_{number}.csv"), log)
+    figure = options.output.with_suffix(".png")
+    draw(figure, logs)
+    header = ("training", "steps", *LOSSES.values(), "validation PSNR, dB")
+    body = (
+        "Losses as they are trained on (those of different trainings are not of one kind), means over the last "
+        f"{SMOOTH} lines of the log, by timestep. Every line is in mini_training_N.csv, N by the order here.\n\n"
+        + report.table(header, [row(name, log) for name, log in logs.items()])
+        + f"\n\n![losses against steps]({figure.name})"
+    )
+    weights = "as models/mini/README.md says"
+    report.write(options.output, "The training of UniAnimate-mini", torch.device("cpu"), body, weights)
+
+
+if __name__ == "__main__":
+    main()
