@@ -1,14 +1,21 @@
 # make demo, make test and make lint each set up .venv first where it is absent; PYTHON=python3.12 chooses another one.
+# make mini and make mini-mamba train the networks of models/mini again on two cores; repeated, they go on where they stopped.
 # Arguments for pytest: make test ARGS="tests/core -k ddim"
 
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint
+CORE := $(BIN)/python -m unianimate_core
+TRAIN := OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node 2 \
+	-m unianimate_core train
+NETWORKS := models/mini/unianimate
+VAE := models/mini/vae/unianimate_mini_vae.safetensors
+
+.PHONY: demo test lint mini mini-mamba
 
 demo: $(READY)
-	$(BIN)/python -m unianimate_core demo --output demo.mp4
+	$(CORE) demo --output demo.mp4
 
 test: $(READY)
 	$(BIN)/python -m pytest $(ARGS)
@@ -17,6 +24,18 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
+
+mini: $(READY)
+	$(TRAIN) build/mini --preset mini --vae $(VAE)
+	cp build/mini/unianimate.safetensors $(NETWORKS)/unianimate_mini.safetensors
+
+mini-mamba: $(READY)
+	$(CORE) to-mamba $(NETWORKS)/unianimate_mini.safetensors build/mamba_start.safetensors --keep-ff
+	$(TRAIN) build/mini-distilled --preset mini-mamba --steps 300 --cache build/mini/data --vae $(VAE) \
+		--init build/mamba_start.safetensors --distil $(NETWORKS)/unianimate_mini.safetensors
+	$(TRAIN) build/mini-mamba --preset mini-mamba --cache build/mini/data --vae $(VAE) \
+		--init build/mini-distilled/unianimate.safetensors
+	cp build/mini-mamba/unianimate.safetensors $(NETWORKS)/unianimate_mini_mamba.safetensors
 
 $(READY): pyproject.toml requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

@@ -1,7 +1,7 @@
 """What helps against drift: each way of joining segments, in chains of held-out drawn characters, beside the truth.
 
-    python -m benchmarks.drift --vae models/mini/NAME.safetensors                   a made-up network: see follower.py
-    python -m benchmarks.drift --vae ... --transformer models/mini/NAME.safetensors               a trained one
+    python -m benchmarks.drift                                          a made-up network: see follower.py
+    python -m benchmarks.drift --transformer models/mini/unianimate/unianimate_mini.safetensors --processes 2
 
 Videos are kept under build/paper_tables: the same command goes on where it was stopped.
 """
@@ -17,6 +17,7 @@ from typing import cast
 import numpy as np
 import torch
 
+from unianimate_core import mini
 from unianimate_core.evaluation.bootstrap import finite_mean
 from unianimate_core.evaluation.continuity import detail
 from unianimate_core.evaluation.metrics import FRAME_METRICS
@@ -29,8 +30,8 @@ from .codec import load_codec
 from .follower import Follower
 from .paper_rows import Bench, Network, digest_of, load_compared
 from .paper_scores import Kept, Row, as_video, continuity_row, continuity_table
-from .paper_tables import parse_world
 from .report import RESULTS, write
+from .sampling_options import add_sampling_options, described, sampling_of
 
 # How segments meet, and whether each starts from the noise prior.
 WAYS: dict[str, tuple[Seams, bool]] = {
@@ -91,16 +92,16 @@ def scored(
 
 def main() -> None:
     options = parse()
-    sampling = Sampling(options.steps, options.guidance)
+    sampling = sampling_of(options)
     codec = load_codec(options.vae, options.device)
     network, weights = compared_network(options, codec, sampling)
-    bench = Bench(Kept(options.keep), (digest_of(options.vae),), options.seed)
+    bench = Bench(Kept(options.keep), (digest_of(options.vae),), options.seed, options.processes)
     total = options.segments * (options.frames - 1) + 1
-    drawn = {"height": options.height, "width": options.width, "split": "validation", "world": options.world}
+    drawn = {"height": options.height, "width": options.width, "split": "validation", "world": mini.WORLD}
     clips = [draw_clip(index, total, **drawn) for index in range(options.clips)]
     body = f"""
 {options.clips} characters and motions of the validation split, {options.segments} segments of {options.frames} frames \
-of {options.width}x{options.height} (width x height); DDIM, {options.steps} steps, guidance {options.guidance}.
+of {options.width}x{options.height} (width x height); {described(sampling)} but where a row says otherwise.
 
 A jump is the change where segments meet, in units of the ordinary change from frame to frame. Growth a segment is \
 that of the colours' distance to the reference, in 8-bit steps. Detail is the difference of neighbouring pixels, as a \
@@ -127,15 +128,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--follow", type=float, default=0.9, help="of the made-up network: see follower.py (default: 0.9)"
     )
-    parser.add_argument("--vae", type=Path, help="of the drawn world; without it one colour for 8x8 pixels")
-    parser.add_argument("--world", type=parse_world, default="{}", help="JSON of the WorldSettings of training")
+    parser.add_argument("--vae", type=Path, default=mini.VAE, help="of the drawn world (default: the shipped one)")
     parser.add_argument("--clips", type=int, default=10, help="characters and motions (default: 10)")
     parser.add_argument("--frames", type=int, default=16, help="of a segment (default: 16)")
     parser.add_argument("--segments", type=int, default=10, help="of a video (default: 10)")
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--height", type=int, default=192)
-    parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--guidance", type=float, default=2.5)
+    add_sampling_options(parser)
+    parser.add_argument("--processes", type=int, default=0, help="that make videos, on a CPU (default: this one)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="folder of finished videos")
