@@ -6,6 +6,7 @@ import json
 import os
 import resource
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -52,6 +53,19 @@ def test_a_run_in_two_parts_is_bit_identical_to_one(whole, tmp_path):
     assert equal(newest(tmp_path / "run"), newest(whole))
     result = load_file(tmp_path / "run" / "unianimate.safetensors")
     assert equal(result, load_file(whole / "unianimate.safetensors"))
+
+
+def test_the_optimiser_goes_on_where_the_weights_are_and_keeps_no_file_open(whole, tmp_path):
+    """On a GPU a fused step counts there; and one number of a mapped file would keep all of it, 11 GB at full size."""
+    shutil.copytree(whole, tmp_path / "run")
+    job = make_job(tmp_path / "run")
+    resumed = trainer.Trainer(job, make_accelerator(SETTINGS))
+    states = [(parameter, resumed.optimisers[0].state[parameter]) for parameter in resumed.parameters.values()]
+    for parameter, state in states:
+        assert state["step"] == 6
+        for tensor in state.values():
+            assert tensor.device == parameter.device
+            assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
 def test_passes_and_worker_processes_change_nothing_but_rounding(tmp_path):

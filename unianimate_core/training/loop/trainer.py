@@ -197,8 +197,9 @@ class Trainer:
         for key, tensor in state.files[OPTIMISER].items():
             name, kind = key.rsplit("/", 1)
             parameter = self.parameters[name]
-            like_it = tensor if kind == "step" else torch.empty_like(parameter).copy_(tensor)
-            self._optimiser_of(parameter).state[parameter][kind] = like_it
+            # A copy in any case: what is read stays mapped to its file, all of which it would keep.
+            own = tensor.to(parameter.device, copy=True) if kind == "step" else torch.empty_like(parameter).copy_(tensor)
+            self._optimiser_of(parameter).state[parameter][kind] = own
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.values["scaler"])
         self.step = state.step
