@@ -7,8 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.core.training.made_up import NETWORK, RUN, SETTINGS, equal, make_job, make_unet
-from tests.core.training.test_resuming import newest
+from tests.core.training.made_up import NETWORK, RUN, SETTINGS, equal, make_job, make_unet, newest
 from unianimate_core.config import MambaConfig
 from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.optimisers.groups import make_optimisers

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import select
 import shutil
 import signal
@@ -16,33 +15,14 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from tests.core.training.made_up import RUN, SETTINGS, Squares, equal, make_job
+from tests.core.training.made_up import RUN, SETTINGS, Squares, equal, make_job, newest, run
 from unianimate_core.training import loss
 from unianimate_core.training.loop import trainer
 from unianimate_core.training.loop.interruption import Interruption
-from unianimate_core.training.loop.trainer import make_accelerator, train
+from unianimate_core.training.loop.trainer import make_accelerator
 from unianimate_core.training.settings import TrainingError
 
 ROOT = Path(__file__).parents[3]
-
-
-def run(folder: Path, settings=SETTINGS, run=RUN, **options) -> Path:
-    return train(make_job(folder, settings, run, **options), make_accelerator(settings))
-
-
-def newest(folder: Path) -> dict:
-    """Every tensor of the newest state, by file and name."""
-    state = sorted((folder / "states").iterdir())[-1]
-    files = sorted(state.glob("*.safetensors"))
-    return {f"{file.name} {name}": tensor for file in files for name, tensor in load_file(file).items()}
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory) -> Path:
-    """A run of six steps without a stop."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    run(folder, run=replace(RUN, steps=6))
-    return folder
 
 
 def test_a_run_in_two_parts_is_bit_identical_to_one(whole, tmp_path):
@@ -60,8 +40,9 @@ def test_the_optimiser_goes_on_where_the_weights_are_and_keeps_no_file_open(whol
     shutil.copytree(whole, tmp_path / "run")
     job = make_job(tmp_path / "run")
     resumed = trainer.Trainer(job, make_accelerator(SETTINGS))
-    states = [(parameter, resumed.optimisers[0].state[parameter]) for parameter in resumed.parameters.values()]
-    for parameter, state in states:
+    states = resumed.optimisers[0].state
+    assert len(states) > 100
+    for parameter, state in states.items():
         assert state["step"] == 6
         for tensor in state.values():
             assert tensor.device == parameter.device
@@ -90,10 +71,6 @@ def test_curves_of_what_is_trained_again_are_there_once(tmp_path):
     assert [json.loads(line)["step"] for line in lines.read_text().splitlines()] == [10, 10, 20]
 
 
-def test_only_the_newest_states_are_kept(whole):
-    assert sorted(state.name for state in (whole / "states").iterdir()) == ["step_00000004", "step_00000006"]
-
-
 @pytest.mark.parametrize(
     ("other", "message"),
     [
@@ -115,23 +92,13 @@ def test_other_data_is_refused(whole):
         run(whole, source=Squares(2))
 
 
-def test_a_damaged_state_is_passed_over_with_a_warning(whole, tmp_path, caplog):
-    """A file cut off by a broken disk must not end a run that has an older state."""
-    run(tmp_path / "run", run=replace(RUN, steps=6))
-    weights = tmp_path / "run" / "states" / "step_00000006" / "weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-100])
-    run(tmp_path / "run", run=replace(RUN, steps=6))
-    assert "step_00000006 is passed over" in caplog.text
-    assert equal(newest(tmp_path / "run"), newest(whole))
-
-
 def test_a_signal_lets_the_step_end_and_keeps_it(whole, tmp_path, monkeypatch):
     """Ctrl-C, or the notice before a machine is taken away, should cost nothing."""
     step = trainer.Trainer._step
 
     def step_with_signal(self, *given):
         if self.step == 2:
-            os.kill(os.getpid(), signal.SIGTERM)
+            signal.raise_signal(signal.SIGTERM)
         return step(self, *given)
 
     monkeypatch.setattr(trainer.Trainer, "_step", step_with_signal)
@@ -146,36 +113,10 @@ def test_a_signal_lets_the_step_end_and_keeps_it(whole, tmp_path, monkeypatch):
 def test_the_second_signal_ends_at_once():
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt), Interruption() as interruption:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
         assert interruption.asked
-        os.kill(os.getpid(), signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_a_full_disk_leaves_the_last_good_state(tmp_path):
-    """Files may grow to a limit of the system's, as on a disk that fills while a state is written."""
-    folder = tmp_path / "run"
-    run(folder, run=replace(RUN, steps=2))
-    before, limits = newest(folder), resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    try:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
-        with pytest.raises(OSError, match=r"step 4 could not be written .* make room .* goes on from step_00000002"):
-            run(folder)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-        signal.signal(signal.SIGXFSZ, handler)
-    assert [state.name for state in (folder / "states").iterdir()] == ["step_00000002"]
-    assert equal(newest(folder), before)
-    run(folder)
-
-
-def test_a_disk_known_to_be_too_full_is_told_before_writing(tmp_path, monkeypatch):
-    job = make_job(tmp_path / "run")
-    monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
-    with pytest.raises(OSError, match=r"could not be written .* are needed, 0\.0 GB are free"):
-        train(job, make_accelerator(SETTINGS))
-    assert not list((tmp_path / "run" / "states").iterdir())
 
 
 def test_a_loss_that_is_no_number_stops_and_names_the_clip(tmp_path, monkeypatch):
@@ -207,7 +148,7 @@ from pathlib import Path
 import torch
 import torch.utils.tensorboard  # or each child would
 from tests.core.training.made_up import RUN, SETTINGS, make_job
-from unianimate_core.training.loop.trainer import make_accelerator, train
+from unianimate_core.training.loop.trainer import make_accelerator
 
 torch.set_num_threads(1)
 root, kills, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(5)

@@ -197,9 +197,9 @@ class Trainer:
         for key, tensor in state.files[OPTIMISER].items():
             name, kind = key.rsplit("/", 1)
             parameter = self.parameters[name]
-            # A copy in any case: what is read stays mapped to its file, all of which it would keep.
-            own = tensor.to(parameter.device, copy=True) if kind == "step" else torch.empty_like(parameter).copy_(tensor)
-            self._optimiser_of(parameter).state[parameter][kind] = own
+            # Copies in any case: what is read stays mapped to its file, all of which it would keep.
+            own = torch.empty_like(tensor, device=parameter.device) if kind == "step" else torch.empty_like(parameter)
+            self._optimiser_of(parameter).state[parameter][kind] = own.copy_(tensor)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.values["scaler"])
         self.step = state.step
