@@ -134,6 +134,13 @@ def test_what_is_prepared_is_not_prepared_again(tmp_path, monkeypatch):
     assert read == [1]
 
 
+def test_what_another_machine_prepared_elsewhere_is_missed_in_a_sentence(tmp_path):
+    """Each process prepares a part, and sees those of others only where they share storage."""
+    prepare(Squares(), tmp_path, linear(), share=(0, 2))
+    with pytest.raises(TrainingError, match="lacks data that another process prepared: put RUN, or --cache, on stor"):
+        prepared(Squares(), tmp_path, linear())
+
+
 def test_another_vae_prepares_its_own(tmp_path):
     prepare(Squares(), tmp_path, linear())
     other = replace(linear(), identity="other", encode=lambda pictures: 2 * encode(pictures))

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.core.training.made_up import RUN, SETTINGS, equal, make_job, newest, run
+from unianimate_core.training.loop import trainer
 from unianimate_core.training.loop.states import States
 from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.settings import TrainingError
@@ -61,6 +62,20 @@ def test_a_state_out_of_reach_is_not_taken_for_a_damaged_one(whole, tmp_path, mo
     monkeypatch.setattr(Path, "read_text", unreachable)
     with pytest.raises(PermissionError, match=r"state\.json"):
         States(tmp_path / "run" / "states", {}, kept=2).newest()
+
+
+def test_processes_that_found_different_states_do_not_train_together(tmp_path, monkeypatch):
+    """As on machines that share no storage, of which only the first has the states."""
+    monkeypatch.setattr(trainer, "gather_object", lambda mine: [*mine, 3])
+    with pytest.raises(TrainingError, match=r"from different steps \(0, 3\): put .*run on storage that all machines"):
+        run(tmp_path / "run")
+
+
+def test_processes_wait_for_one_that_prepares_data_for_hours():
+    """Of itself PyTorch gives up after ten minutes on GPUs."""
+    handler = make_accelerator(SETTINGS).init_handler
+    assert handler is not None
+    assert handler.timeout == trainer.PATIENCE
 
 
 def test_a_full_disk_leaves_the_last_good_state(tmp_path):

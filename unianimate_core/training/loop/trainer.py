@@ -10,12 +10,13 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, gather_object
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -33,12 +34,15 @@ from .job import Job
 from .states import State, States
 
 WEIGHTS, MEANS, OPTIMISER = "weights.safetensors", "ema.safetensors", "optimiser.safetensors"
+PATIENCE = timedelta(hours=12)  # of processes with each other, one of which may prepare a long video
 
 
 def make_accelerator(settings: TrainingSettings) -> Accelerator:
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # image tokens, where there are no embeddings
     return Accelerator(
-        mixed_precision=PRECISIONS[settings.precision], cpu=not torch.cuda.is_available(), kwargs_handlers=[unused]
+        mixed_precision=PRECISIONS[settings.precision],
+        cpu=not torch.cuda.is_available(),
+        kwargs_handlers=[unused, InitProcessGroupKwargs(timeout=PATIENCE)],
     )
 
 
@@ -68,6 +72,12 @@ class Trainer:
         self.states = States(job.folder / "states", job.whole_identity(), job.run.kept_states)
         self.step = 0
         self._restore()
+        steps = sorted(set(gather_object([self.step])))
+        if len(steps) > 1:
+            raise TrainingError(
+                f"processes go on from different steps ({', '.join(map(str, steps))}): "
+                f"put {job.folder} on storage that all machines share"
+            )
 
     def train(self, interruption: Interruption) -> None:
         if self.step >= self.run.steps:
