@@ -11,8 +11,10 @@ from safetensors.torch import load_file
 from tests.core.training.made_up import RUN, SETTINGS, Squares, equal, make_job, newest, run
 from unianimate_core.training import loss
 from unianimate_core.training.loop import trainer
-from unianimate_core.training.loop.trainer import make_accelerator
+from unianimate_core.training.loop.curves import read_curves
+from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.settings import TrainingError
+
 
 def test_a_run_in_two_parts_is_bit_identical_to_one(whole, tmp_path):
     """Weights, their mean, the optimiser, dropout, the order of the data: nothing may begin anew."""
@@ -36,6 +38,26 @@ def test_the_optimiser_goes_on_where_the_weights_are_and_keeps_no_file_open(whol
         for tensor in state.values():
             assert tensor.device == parameter.device
             assert tensor.untyped_storage().nbytes() == tensor.nbytes
+
+
+def test_a_validation_that_a_kill_came_before_is_made_once_when_the_run_goes_on(tmp_path):
+    """The last one, above all: there the repeated command has nothing else to do."""
+    made = []
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    def validate(unet, step, accelerator):
+        made.append(step)
+        return {"PSNR": 20.0}
+
+    job = make_job(tmp_path / "run", run=replace(RUN, steps=1))
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(job, validate=killed), make_accelerator(SETTINGS))
+    for _ in range(2):
+        train(replace(job, validate=validate), make_accelerator(SETTINGS))
+    assert made == [1]
+    assert read_curves(tmp_path / "run" / "curves" / "curves.jsonl") == [{"step": 1, "validation/PSNR": 20.0}]
 
 
 def test_passes_and_worker_processes_change_nothing_but_rounding(tmp_path):

@@ -16,6 +16,8 @@ from ...atomic import replacing, telling_a_full_disk
 from ...diffusion import TIMESTEPS
 
 EVERY = 10  # steps
+LINES = "curves.jsonl"
+VALIDATION = "validation/"  # before the names of its results
 BANDS = 4  # of timesteps, each with a curve of its own
 
 
@@ -32,7 +34,7 @@ class Curves:
 
             folder.mkdir(parents=True, exist_ok=True)
             self._writer: Any = SummaryWriter(str(folder), purge_step=first_step + 1)
-            self._lines = folder / "curves.jsonl"
+            self._lines = folder / LINES
             _drop_after(self._lines, first_step)
 
     def __enter__(self) -> Curves:
@@ -66,7 +68,7 @@ class Curves:
 
     def add_validation(self, step: int, results: dict[str, float]) -> None:
         if results:
-            self._write(step, {f"validation/{name}": value for name, value in results.items()})
+            self._write(step, {f"{VALIDATION}{name}": value for name, value in results.items()})
 
     def _write(self, step: int, values: dict[str, float]) -> None:
         if not self.enabled:
@@ -88,6 +90,12 @@ def read_curves(path: Path) -> list[dict[str, float]]:
         with suppress(json.JSONDecodeError):
             lines.append(json.loads(line))
     return lines
+
+
+def is_validated(folder: Path, step: int) -> bool:
+    """Whether the curves hold results of a validation after a step."""
+    lines = read_curves(folder / LINES) if (folder / LINES).is_file() else []
+    return any(name.startswith(VALIDATION) for line in lines if line["step"] == step for name in line)
 
 
 def _drop_after(path: Path, step: int) -> None:
