@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,7 +94,7 @@ def prepared(
         raise TrainingError(
             f"{folder} lacks data that another process prepared: put RUN, or --cache, on storage that they share"
         )
-    return [sequence for sequence in found if sequence is not None]
+    return [replace(sequence, stills=source.stills) for sequence in found if sequence is not None]
 
 
 def _encoded(
