@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import argparse
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
+
+from unianimate_core.training.loop.curves import read_curves
 
 from . import report
 
@@ -28,9 +29,8 @@ Log = list[dict[str, float]]
 
 def read_log(run: Path) -> Log:
     """The lines of a run's log, by step; of steps that were done again after a kill, the last."""
-    lines = [json.loads(line) for line in (run / "curves" / "curves.jsonl").read_text().splitlines()]
-    by_step: dict[int, dict[str, float]] = {}
-    for line in lines:
+    by_step: dict[float, dict[str, float]] = {}
+    for line in read_curves(run / "curves" / "curves.jsonl"):
         by_step[line["step"]] = by_step.get(line["step"], {}) | line
     return [by_step[step] for step in sorted(by_step)]
 
@@ -74,17 +74,26 @@ def draw(path: Path, logs: Mapping[str, Log]) -> None:
     figure.savefig(path, dpi=110)
 
 
+def named(text: str) -> tuple[str, Path]:
+    """A run and its name. Raises ArgumentTypeError where either is missing."""
+    name, _, run = text.partition("=")
+    if not name or not run:
+        raise argparse.ArgumentTypeError(f"{text!r} is no named run: write NAME=RUN")
+    return name, Path(run)
+
+
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("runs", nargs="+", metavar="NAME=RUN", help="a folder of `train`, and what to call it")
+    parser.add_argument(
+        "runs", nargs="+", type=named, metavar="NAME=RUN", help="a folder of `train`, and what to call it"
+    )
     parser.add_argument("--output", type=Path, default=report.RESULTS / "mini_training.md")
     return parser.parse_args(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    named = dict(run.split("=", 1) for run in options.runs)
-    logs = {name: read_log(Path(run)) for name, run in named.items()}
+    logs = {name: read_log(run) for name, run in options.runs}
     for number, log in enumerate(logs.values(), start=1):
         keep(options.output.with_name(f"{options.output.stem}_{number}.csv"), log)
     figure = options.output.with_suffix(".png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shlex
 import statistics
 import sys
 import time
@@ -128,7 +129,7 @@ RANDOM_WEIGHTS = "random, of the named configuration"
 def write(path: Path, title: str, device: torch.device, body: str, weights: str = RANDOM_WEIGHTS) -> None:
     """Print the report and keep it. weights: where the network's came from."""
     environment = [f"{name}={os.environ[name]}" for name in THREAD_SETTINGS if name in os.environ]
-    command = " ".join([*environment, "python -m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
+    command = shlex.join([*environment, "python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
     report = (
         f"# {title}\n\n"
         f"- Hardware: {hardware(device)}\n"

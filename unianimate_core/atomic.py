@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+from safetensors import SafetensorError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT} | ({112} if os.name == "nt" else set())  # 112: ERROR_DISK_FULL
+_NUMBER = re.compile(r"(?:os error |code: )(\d+)")  # of an error of the system's, in a message of safetensors
 
 
 class NoRoom(OSError):
@@ -23,7 +30,7 @@ def size(count: int) -> str:
 def replacing(destination: str | os.PathLike, expected_bytes: int = 0) -> Iterator[Path]:
     """A temporary path beside the destination, moved there at the end, or removed where something fails.
 
-    Raises NoRoom where the disk has not expected_bytes free.
+    Raises NoRoom where the disk has not expected_bytes free, or is full before the file is whole.
     """
     destination = Path(destination)
     destination.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +43,8 @@ def replacing(destination: str | os.PathLike, expected_bytes: int = 0) -> Iterat
     handle, name = tempfile.mkstemp(dir=destination.parent, prefix=f".{destination.name}.", suffix=".part")
     os.close(handle)
     try:
-        yield Path(name)
+        with telling_a_full_disk(destination):
+            yield Path(name)
         os.chmod(name, 0o644)
         try:
             os.replace(name, destination)
@@ -48,6 +56,24 @@ def replacing(destination: str | os.PathLike, expected_bytes: int = 0) -> Iterat
         Path(name).unlink(missing_ok=True)
         raise
     _keep_name(destination.parent)
+
+
+@contextmanager
+def telling_a_full_disk(destination: Path) -> Iterator[None]:
+    """Raises NoRoom for what a full disk raises while destination is written."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        if not _is_full(error):
+            raise
+        raise NoRoom(f"{destination} could not be written, since its disk is full: make room and try again") from error
+
+
+def _is_full(error: OSError | SafetensorError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    number = _NUMBER.search(str(error))
+    return number is not None and int(number[1]) in _FULL
 
 
 def _keep_name(folder: Path) -> None:

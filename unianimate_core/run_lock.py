@@ -94,7 +94,8 @@ def _try_lock(file: Any) -> bool:
         return False
     except OSError as error:
         raise OSError(
-            f"{file.name} cannot be locked ({error.strerror}): let ComfyUI's output folder be on a local disk"
+            f"{file.name} cannot be locked ({error.strerror}): put {Path(file.name).parent} on a disk that has locks, "
+            "such as a local one"
         ) from error
     return True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks import scan, temporal
+from benchmarks import mini_training, report, scan, temporal
 from benchmarks.denoise import count_flops
 from benchmarks.report import RELEASED
 from tests.parity.made_up import released_shapes
@@ -47,3 +47,17 @@ def test_memory_grows_in_proportion_to_frames_unless_scores_are_stored(variant):
     assert peaks[1]
     growth = peaks[1] / peaks[0]
     assert growth > 3.5 if variant == temporal.UNFUSED else growth == pytest.approx(2, rel=0.01)
+
+
+def test_a_report_tells_a_command_that_can_be_repeated(tmp_path, monkeypatch):
+    """What needs quotes has them."""
+    monkeypatch.setattr("sys.argv", ["benchmarks/mini_training.py", "Mamba, distilled=runs/mini"])
+    report.write(tmp_path / "report.md", "title", torch.device("cpu"), "body")
+    assert "python -m benchmarks.mini_training 'Mamba, distilled=runs/mini'`" in (tmp_path / "report.md").read_text()
+
+
+@pytest.mark.parametrize("given", ["runs/mini", "=runs/mini", "mini="])
+def test_a_run_without_a_name_is_refused(given, capsys):
+    with pytest.raises(SystemExit):
+        mini_training.parse([given])
+    assert f"'{given}' is no named run: write NAME=RUN" in capsys.readouterr().err

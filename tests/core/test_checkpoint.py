@@ -7,6 +7,7 @@ import pickle
 import shutil
 from collections import namedtuple
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -98,8 +99,11 @@ def test_to_checkpoint_undoes_loading():
 
 def test_the_head_size_is_read_off_the_metadata(tmp_path):
     """It leaves no trace in the shapes: a wrong one would load and give noise."""
-    path = save_safetensors(tiny_weights(), tmp_path / "unet.safetensors")
+    path = tmp_path / "unet.safetensors"
+    save_file(tiny_weights(), path, metadata={"unianimate": json.dumps({"head_dim": HEAD_DIM})})  # as earlier versions
     assert load_unet(path).config.head_dim == HEAD_DIM
+    save_file(tiny_weights(), path, metadata=metadata_of(tiny_config()))
+    assert load_unet(path).config == tiny_config()
 
 
 @pytest.mark.parametrize("metadata", ["no json", "[]", '{"heads": 2}', '{"head_dim": null}'])
@@ -378,13 +382,16 @@ def test_the_converter_keeps_names_and_rounds_weights(source, dtype):
     assert all(torch.equal(converted[name], tensor.to(dtype)) for name, tensor in tiny_weights().items())
 
 
-def test_the_converter_takes_pickles_and_writes_the_head_size(tmp_path):
-    """The released file is a pickle; a network with another head size than 64 must not lose it on the way."""
+def test_the_converter_takes_pickles_and_writes_the_configuration(tmp_path):
+    """The released file is a pickle; a network with another head size than 64 must not lose it on the way.
+
+    The rest is for people and other programs, which then need not guess it from shapes.
+    """
     prefixed = {**tiny_weights(), HEAD_DIM_TENSOR: torch.tensor(HEAD_DIM)}
     path = save_pickle({"state_dict": prefixed}, tmp_path / "unet.pth")
     convert_checkpoint(path, tmp_path / "unet.safetensors")
     with safe_open(tmp_path / "unet.safetensors", framework="pt") as file:
-        assert json.loads(file.metadata()["unianimate"]) == {"head_dim": HEAD_DIM}
+        assert json.loads(file.metadata()["unianimate"]) == json.loads(json.dumps(asdict(tiny_config())))
     assert load_unet(tmp_path / "unet.safetensors").config == tiny_config()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from unianimate_core.run_lock import run_lock
 from unianimate_core.segment_store import RunBusy, open_run
 
 ROOT = Path(__file__).parents[2]
@@ -123,6 +125,18 @@ def test_the_lock_of_a_killed_run_is_taken_over(tmp_path):
     process.wait()
     process.stdout.close()
     with open_run(tmp_path, "run"):
+        pass
+
+
+def test_a_disk_without_locks_is_told_with_the_folder_on_it(tmp_path, monkeypatch):
+    """Trainers have another folder than ComfyUI's output."""
+    fcntl = pytest.importorskip("fcntl", reason="Windows locks otherwise")
+
+    def flock(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(OSError, match=f"put {tmp_path} on a disk that has locks"), run_lock(tmp_path):
         pass
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -110,8 +111,8 @@ def _head_dim(label: str, state_dict: dict[str, Tensor], metadata: Mapping[str, 
 
 
 def metadata_of(config: ModelConfig) -> dict[str, str]:
-    """What the shapes of a checkpoint cannot say, for the metadata of a safetensors file."""
-    return {METADATA_KEY: json.dumps({"head_dim": config.head_dim})}
+    """The configuration, for the metadata of a safetensors file. Only head_dim is read: shapes say the rest."""
+    return {METADATA_KEY: json.dumps(asdict(config))}
 
 
 @cache

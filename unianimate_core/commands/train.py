@@ -34,6 +34,7 @@ RUN = {
     "cool_down": (float, "share of the steps, the last ones, over which the rate falls to 0"),
     "clips_at_once": (int, "in one pass of one process; 0 takes the whole batch"),
     "save_every": (int, "steps"),
+    "kept_states": (int, "how many of the newest states stay"),
     "validate_every": (int, "steps"),
     "validation_clips": (int, "videos made at each validation; 0 for none"),
     "validation_frames": (int, "of each of them"),

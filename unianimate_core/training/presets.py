@@ -102,7 +102,7 @@ PRESETS = {
     "paper": Preset(
         network=None,
         settings={},
-        run={"steps": 20_000, "clips_at_once": 1, "gradient_checkpointing": True},
+        run={"steps": 20_000, "clips_at_once": 1, "gradient_checkpointing": True, "save_every": 100},
         expected="not measured: the released weights on the user's own videos, as in sections 3.2 and 4.1",
     ),
     "mini": MINI,

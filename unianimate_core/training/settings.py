@@ -89,6 +89,8 @@ class TrainingSettings:
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise TrainingError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
+        if self.optimiser == "muon" and self.precision == "fp16":  # two optimisers, and one scaler of their gradients
+            raise TrainingError("optimiser muon does not train in precision fp16: choose bf16 or fp32, or adamw")
 
     @property
     def longest(self) -> int:

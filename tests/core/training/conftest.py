@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import pytest
 
 
@@ -10,3 +13,13 @@ def fresh_accelerator():
     from accelerate.state import AcceleratorState
 
     AcceleratorState._reset_state(reset_partial_state=True)
+
+
+@pytest.fixture(scope="session")
+def whole(tmp_path_factory) -> Path:
+    """A run of six steps without a stop, to be compared with or copied."""
+    from tests.core.training.made_up import RUN, run
+
+    folder = tmp_path_factory.mktemp("whole") / "run"
+    run(folder, run=replace(RUN, steps=6))
+    return folder

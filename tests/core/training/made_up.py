@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 
 from unianimate_core.config import ModelConfig
@@ -18,6 +19,7 @@ from unianimate_core.training.data.autoencoders import Autoencoder, open_autoenc
 from unianimate_core.training.data.prepare import prepare, prepared
 from unianimate_core.training.data.sources import RawSequence
 from unianimate_core.training.loop.job import Job
+from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.loss import DenoisingLoss, empty_text
 from unianimate_core.training.network.weights import NetworkWeights, new_unet
 from unianimate_core.training.settings import RunSettings, TrainingSettings
@@ -120,3 +122,14 @@ def make_job(
 
 def equal(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def run(folder: Path, settings: TrainingSettings = SETTINGS, run: RunSettings = RUN, **options: Any) -> Path:
+    return train(make_job(folder, settings, run, **options), make_accelerator(settings))
+
+
+def newest(folder: Path) -> dict[str, Tensor]:
+    """Every tensor of the newest state, by file and name."""
+    state = sorted((folder / "states").iterdir())[-1]
+    files = sorted(state.glob("*.safetensors"))
+    return {f"{file.name} {name}": tensor for file in files for name, tensor in load_file(file).items()}

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch.utils.data._utils.pin_memory import pin_memory
 
 from tests.core.training.made_up import SETTINGS, SIZE, Squares, linear
 from unianimate_core.linear_vae import encode
@@ -134,6 +135,13 @@ def test_what_is_prepared_is_not_prepared_again(tmp_path, monkeypatch):
     assert read == [1]
 
 
+def test_what_another_machine_prepared_elsewhere_is_missed_in_a_sentence(tmp_path):
+    """Each process prepares a part, and sees those of others only where they share storage."""
+    prepare(Squares(), tmp_path, linear(), share=(0, 2))
+    with pytest.raises(TrainingError, match="lacks data that another process prepared: put RUN, or --cache, on stor"):
+        prepared(Squares(), tmp_path, linear())
+
+
 def test_another_vae_prepares_its_own(tmp_path):
     prepare(Squares(), tmp_path, linear())
     other = replace(linear(), identity="other", encode=lambda pictures: 2 * encode(pictures))
@@ -240,3 +248,15 @@ def test_a_clip_is_that_of_its_frames(tmp_path):
         assert clip.first_frame[0].equal(sequence.pictures([first]))
         reference = next(n for n, latent in enumerate(frames) if latent.equal(clip.reference_latent[0, :, 0]))
         assert clip.reference_pose[0].equal(sequence.poses([reference]))
+
+
+def test_all_of_a_batch_is_pinned_for_the_way_to_a_gpu(tmp_path, monkeypatch):
+    """DataLoader passes over in silence what has no method for it."""
+    prepare(Squares(), tmp_path, linear())
+    clips = TrainingClips(prepared(Squares(), tmp_path, linear()), SETTINGS)[0]
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: pinned.append(tensor) or tensor)
+    pin_memory(clips)
+    tensors = [value for value in (*vars(clips).values(), *clips.kept.values()) if isinstance(value, torch.Tensor)]
+    assert len(tensors) > 7
+    assert {id(tensor) for tensor in pinned} == {id(tensor) for tensor in tensors}

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.core.training.made_up import NETWORK, RUN, SETTINGS, equal, make_job, make_unet
-from tests.core.training.test_resuming import newest
+from tests.core.training.made_up import NETWORK, RUN, SETTINGS, equal, make_job, make_unet, newest
 from unianimate_core.config import MambaConfig
 from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.optimisers.groups import make_optimisers
 from unianimate_core.training.optimisers.muon import Muon, orthogonal
+from unianimate_core.training.settings import TrainingError
 
 MUON = replace(SETTINGS, optimiser="muon", rate=0.01)
 
@@ -69,3 +69,9 @@ def test_a_run_with_muon_goes_on_bit_by_bit(tmp_path):
         for end in steps:
             train(make_job(tmp_path / folder, MUON, replace(RUN, steps=end)), make_accelerator(MUON))
     assert equal(newest(tmp_path / "parts"), newest(tmp_path / "whole"))
+
+
+def test_muon_in_fp16_is_refused():
+    """It goes with AdamW, and the scaler would divide the gradients of the second of the two twice."""
+    with pytest.raises(TrainingError, match="muon does not train in precision fp16: choose bf16 or fp32, or adamw"):
+        replace(MUON, precision="fp16")

@@ -113,6 +113,7 @@ def test_distillation_trains_the_temporal_modules_alone(tmp_path, checkpoint):
         (["--preset", "tiny", "--data", "absent"], "there is no folder absent"),
         (["--preset", "tiny", "--data", ".", "--characters", "3"], "--characters 3 is for drawn people"),
         (["--preset", "tiny", "--width", "100"], "width is 100 pixels: give a multiple of 64"),
+        (["--preset", "tiny", "--kept-states", "0"], "kept_states is 0: give 1 or more"),
         (["--preset", "tiny", "--init", "absent.safetensors"], "there is no file absent.safetensors"),
         (["--preset", "tiny", "--vae", "absent.safetensors"], "there is no file absent.safetensors"),
         (["--preset", "tiny", "--clip", "absent.bin"], "there is no file absent.bin: download"),
@@ -123,6 +124,11 @@ def test_what_cannot_be_is_one_sentence_and_exit_code_2(tmp_path, capsys, option
     *_, last = capsys.readouterr().err.splitlines()
     assert last.startswith("error: ")
     assert message in last
+
+
+def test_the_paper_preset_saves_often():
+    """A step of the whole network takes long: 500 of them would be hours that a kill costs."""
+    assert presets.preset("paper").run["save_every"] <= 100
 
 
 def test_another_run_in_the_folder_is_refused(tmp_path, capsys):

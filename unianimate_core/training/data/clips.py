@@ -6,7 +6,7 @@ where it stopped by its step number, and the number of processes changes nothing
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -45,16 +45,19 @@ class Clips:
     names: list[str]
 
     def to(self, device: torch.device) -> Clips:
-        moved: dict[str, Any] = {name: _moved(getattr(self, name), device) for name in _TENSORS}
-        kept = {name: mask.to(device, non_blocking=True) for name, mask in self.kept.items()}
-        return Clips(kept=kept, names=self.names, **moved)
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> Clips:
+        """A copy that goes to a GPU while it computes. Called by DataLoader."""
+        return self._each(Tensor.pin_memory)
+
+    def _each(self, change: Callable[[Tensor], Tensor]) -> Clips:
+        tensors = {name: getattr(self, name) for name in _TENSORS}
+        changed: dict[str, Any] = {name: None if value is None else change(value) for name, value in tensors.items()}
+        return Clips(kept={name: change(mask) for name, mask in self.kept.items()}, names=self.names, **changed)
 
 
 _TENSORS = ("latents", "noise", "t", "pose", "reference_pose", "reference_latent", "first_frame", "image")
-
-
-def _moved(value: Tensor | None, device: torch.device) -> Tensor | None:
-    return None if value is None else value.to(device, non_blocking=True)
 
 
 class TrainingClips(Dataset):

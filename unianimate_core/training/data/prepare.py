@@ -18,6 +18,7 @@ from tqdm import tqdm
 
 from ...content_hash import content_hash
 from ...pose import draw_poses
+from ..settings import TrainingError
 from .autoencoders import Autoencoder
 from .sequences import PreparedSequence, file_name, open_sequence, write_sequence
 from .sources import RawSequence, Source
@@ -86,10 +87,13 @@ def prepare(
 def prepared(
     source: Source, folder: str | os.PathLike, autoencoder: Autoencoder, clip: Any = None
 ) -> list[PreparedSequence]:
-    """The sequences of a source, all of which have been prepared."""
+    """The sequences of a source, all of which have been prepared. Raises TrainingError where one is not there."""
     suffix = _encoders_hash(autoencoder, clip)
     found = [open_sequence(_path(source, folder, index, suffix), name) for index, name in enumerate(source.names)]
-    assert None not in found, "prepare() has run"
+    if None in found:
+        raise TrainingError(
+            f"{folder} lacks data that another process prepared: put RUN, or --cache, on storage that they share"
+        )
     return [replace(sequence, stills=source.stills) for sequence in found if sequence is not None]
 
 

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import time
 from collections import defaultdict
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from ...atomic import replacing, telling_a_full_disk
 from ...diffusion import TIMESTEPS
 
 EVERY = 10  # steps
+LINES = "curves.jsonl"
+VALIDATION = "validation/"  # before the names of its results
 BANDS = 4  # of timesteps, each with a curve of its own
 
 
@@ -30,7 +34,7 @@ class Curves:
 
             folder.mkdir(parents=True, exist_ok=True)
             self._writer: Any = SummaryWriter(str(folder), purge_step=first_step + 1)
-            self._lines = folder / "curves.jsonl"
+            self._lines = folder / LINES
             _drop_after(self._lines, first_step)
 
     def __enter__(self) -> Curves:
@@ -64,23 +68,39 @@ class Curves:
 
     def add_validation(self, step: int, results: dict[str, float]) -> None:
         if results:
-            self._write(step, {f"validation/{name}": value for name, value in results.items()})
+            self._write(step, {f"{VALIDATION}{name}": value for name, value in results.items()})
 
     def _write(self, step: int, values: dict[str, float]) -> None:
         if not self.enabled:
             return
-        for name, value in values.items():
-            self._writer.add_scalar(name, value, step)
-        if torch.cuda.is_available():
-            values = values | {"GPU memory in GB": torch.cuda.max_memory_allocated() / 1e9}
-        rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
-        with self._lines.open("a") as file:
-            file.write(json.dumps({"step": step, **rounded}) + "\n")
+        with telling_a_full_disk(self._lines):
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+            if torch.cuda.is_available():
+                values = values | {"GPU memory in GB": torch.cuda.max_memory_allocated() / 1e9}
+            rounded = {name: float(f"{value:.6g}") for name, value in values.items()}
+            with self._lines.open("a") as file:
+                file.write(json.dumps({"step": step, **rounded}) + "\n")
+
+
+def read_curves(path: Path) -> list[dict[str, float]]:
+    """The lines of curves.jsonl, each with its step, but for those that a kill or a full disk cut off."""
+    lines = []
+    for line in path.read_text(errors="replace").splitlines():
+        with suppress(json.JSONDecodeError):
+            lines.append(json.loads(line))
+    return lines
+
+
+def is_validated(folder: Path, step: int) -> bool:
+    """Whether the curves hold results of a validation after a step."""
+    lines = read_curves(folder / LINES) if (folder / LINES).is_file() else []
+    return any(name.startswith(VALIDATION) for line in lines if line["step"] == step for name in line)
 
 
 def _drop_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
-    lines = path.read_text().splitlines()
-    kept = [line for line in lines if line.startswith('{"step": ') and int(line[9:].split(",")[0]) <= step]
-    path.write_text("".join(f"{line}\n" for line in kept))
+    kept = [line for line in read_curves(path) if line["step"] <= step]
+    with replacing(path) as part:
+        part.write_text("".join(f"{json.dumps(line)}\n" for line in kept))

@@ -1,4 +1,7 @@
-"""Being asked to stop: the first signal lets a step end and its state be written, the second ends at once."""
+"""Being asked to stop: the first signal lets a step end and its state be written, the second ends at once.
+
+Of a closed terminal both the shell and the system may tell: its signal never ends at once.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,13 @@ import threading
 from types import FrameType
 from typing import Any
 
+from ..data.workers import STOP_SIGNALS
+
+_HANGUP = getattr(signal, "SIGHUP", None)
+
 
 class Interruption:
-    """Within a `with` block, notes SIGINT (Ctrl-C) and SIGTERM in `asked`."""
+    """Within a `with` block, notes in `asked` that a signal asks to stop."""
 
     def __init__(self) -> None:
         self.asked = False
@@ -17,7 +24,10 @@ class Interruption:
 
     def __enter__(self) -> Interruption:
         if threading.current_thread() is threading.main_thread():  # others may not set handlers
-            self._before = {number: signal.signal(number, self._note) for number in (signal.SIGINT, signal.SIGTERM)}
+            for number in STOP_SIGNALS:
+                if number == _HANGUP and signal.getsignal(number) == signal.SIG_IGN:
+                    continue  # nohup: the run is to outlive its terminal
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -25,6 +35,6 @@ class Interruption:
             signal.signal(number, handler)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.asked:
+        if self.asked and number != _HANGUP:
             raise KeyboardInterrupt
         self.asked = True

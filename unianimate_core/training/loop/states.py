@@ -20,6 +20,7 @@ from ..settings import TrainingError, differences
 
 FORMAT = 1
 INDEX = "state.json"
+_DAMAGED = (FileNotFoundError, SafetensorError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError)
 _NAME = re.compile(r"step_(\d{8})")
 
 log = logging.getLogger(__name__)
@@ -44,10 +45,12 @@ class States:
     def newest(self) -> State | None:
         """The state to go on from, or None for a new run.
 
-        Raises TrainingError where it is another run's, saying what differs. A damaged state is passed over with a
-        warning, for the one before.
+        Raises TrainingError where it is another run's, saying what differs, and where all are damaged; OSError where
+        one cannot be reached at the moment, and may be whole. A damaged state is passed over with a warning, for the
+        one before.
         """
-        for folder in reversed(self._folders()):
+        folders = self._folders()
+        for folder in reversed(folders):
             try:
                 index = json.loads((folder / INDEX).read_text())
                 if index["format"] != FORMAT:
@@ -55,8 +58,10 @@ class States:
                 self._check(index["identity"])
                 files = {name: load_file(folder / name) for name in index["files"]}
                 return State(index["step"], files, index["values"])
-            except (OSError, SafetensorError, json.JSONDecodeError, KeyError) as error:
+            except _DAMAGED as error:
                 log.warning(f"{folder} is passed over, since it is damaged ({error})")
+        if folders:
+            raise TrainingError(f"no state in {self.folder} can be read: restore one, or give a new folder")
         return None
 
     def _check(self, identity: Mapping[str, Any]) -> None:
@@ -72,8 +77,9 @@ class States:
         folder = self.folder / f"step_{state.step:08d}"
         part = folder.with_name(f".{folder.name}.part")
         try:
+            for damaged in (path for path in self._folders() if path.name >= folder.name):  # as newest() has seen
+                shutil.rmtree(damaged)
             self._write(part, state, metadata)
-            shutil.rmtree(folder, ignore_errors=True)  # only a damaged one can be there
             os.replace(part, folder)
             _to_disk(self.folder)
         except (OSError, SafetensorError) as error:

@@ -10,12 +10,13 @@ import math
 import time
 from collections.abc import Generator, Iterator
 from contextlib import closing, nullcontext
+from datetime import timedelta
 from pathlib import Path
 
 import numpy as np
 import torch
 from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, gather_object
+from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, gather_object
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from tqdm import tqdm
@@ -26,19 +27,22 @@ from ..data.clips import Clips, TrainingClips, batches
 from ..network.weights import keep_only_borders
 from ..optimisers.groups import make_optimisers
 from ..settings import PRECISIONS, TrainingError, TrainingSettings, rate_factor
-from .curves import Curves
+from .curves import Curves, is_validated
 from .ema import WeightMean
 from .interruption import Interruption
 from .job import Job
 from .states import State, States
 
 WEIGHTS, MEANS, OPTIMISER = "weights.safetensors", "ema.safetensors", "optimiser.safetensors"
+PATIENCE = timedelta(hours=12)  # of processes with each other, one of which may prepare a long video
 
 
 def make_accelerator(settings: TrainingSettings) -> Accelerator:
     unused = DistributedDataParallelKwargs(find_unused_parameters=True)  # image tokens, where there are no embeddings
     return Accelerator(
-        mixed_precision=PRECISIONS[settings.precision], cpu=not torch.cuda.is_available(), kwargs_handlers=[unused]
+        mixed_precision=PRECISIONS[settings.precision],
+        cpu=not torch.cuda.is_available(),
+        kwargs_handlers=[unused, InitProcessGroupKwargs(timeout=PATIENCE)],
     )
 
 
@@ -68,24 +72,41 @@ class Trainer:
         self.states = States(job.folder / "states", job.whole_identity(), job.run.kept_states)
         self.step = 0
         self._restore()
+        steps = sorted(set(gather_object([self.step])))
+        if len(steps) > 1:
+            raise TrainingError(
+                f"processes go on from different steps ({', '.join(map(str, steps))}): "
+                f"put {job.folder} on storage that all machines share"
+            )
 
     def train(self, interruption: Interruption) -> None:
-        if self.step >= self.run.steps:
+        """To the last step. A validation that a kill came before is made first."""
+        folder = self.job.folder / "curves"
+        missed = self._validates() and not is_validated(folder, self.step)
+        if self.step >= self.run.steps and not missed:
             return
-        curves = Curves(self.job.folder / "curves", self.step, enabled=self.main)
+        with Curves(folder, self.step, enabled=self.main) as curves:
+            if missed:
+                self._validate(curves)
+            self._train(curves, interruption)
+
+    def _train(self, curves: Curves, interruption: Interruption) -> None:
         bar = tqdm(total=self.run.steps, initial=self.step, unit=" steps", disable=not self.main, smoothing=0.02)
-        with closing(self._batches()) as clips, curves, bar:
+        with closing(self._batches()) as clips, bar:
             while self.step < self.run.steps:
                 loss, norm, stop = self._step(clips, curves, interruption)
                 bar.update()
                 bar.set_postfix_str(f"loss {curves.smooth_loss:.4f}", refresh=False)
                 curves.add_step(self.step, loss, norm, self._rate(self.step - 1), self.settings.batch)
-                self._save_or_validate(curves, stop)
+                if stop or self.step == self.run.steps or self.step % self.run.save_every == 0:
+                    self._save()
                 if stop:
                     raise TrainingError(
                         f"stopped after step {self.step} of {self.run.steps}, which is kept: "
                         "repeat the command to go on"
                     )
+                if self._validates():
+                    self._validate(curves)
 
     def _batches(self) -> Generator[Clips]:
         return batches(
@@ -150,17 +171,19 @@ class Trainer:
     def _newest(self) -> str:
         return f"the states in {self.states.folder} were kept"
 
-    def _save_or_validate(self, curves: Curves, stop: bool) -> None:
+    def _validates(self) -> bool:
+        """Whether this step is one to validate after."""
         ended = self.step == self.run.steps
-        if ended or stop or self.step % self.run.save_every == 0:
-            self._save()
-        if self.job.validate is not None and not stop and (ended or self.step % self.run.validate_every == 0):
-            started = time.perf_counter()
-            with self.mean.applied():
-                results = self.job.validate(self.job.unet, self.step, self.accelerator)
-            self.job.unet.train()
-            curves.add_validation(self.step, results)
-            curves.pause(time.perf_counter() - started)
+        return self.job.validate is not None and self.step > 0 and (ended or self.step % self.run.validate_every == 0)
+
+    def _validate(self, curves: Curves) -> None:
+        assert self.job.validate is not None
+        started = time.perf_counter()
+        with self.mean.applied():
+            results = self.job.validate(self.job.unet, self.step, self.accelerator)
+        self.job.unet.train()
+        curves.add_validation(self.step, results)
+        curves.pause(time.perf_counter() - started)
 
     def _save(self) -> None:
         if not self.main:
@@ -197,8 +220,9 @@ class Trainer:
         for key, tensor in state.files[OPTIMISER].items():
             name, kind = key.rsplit("/", 1)
             parameter = self.parameters[name]
-            like_it = tensor if kind == "step" else torch.empty_like(parameter).copy_(tensor)
-            self._optimiser_of(parameter).state[parameter][kind] = like_it
+            # Copies in any case: what is read stays mapped to its file, all of which it would keep.
+            own = torch.empty_like(tensor, device=parameter.device) if kind == "step" else torch.empty_like(parameter)
+            self._optimiser_of(parameter).state[parameter][kind] = own.copy_(tensor)
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.values["scaler"])
         self.step = state.step
