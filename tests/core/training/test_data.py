@@ -119,6 +119,15 @@ def test_long_videos_are_cut_into_sequences(tmp_path, monkeypatch):
     assert second.pictures[0].mean() == pytest.approx(100, abs=3)
 
 
+def test_sequences_are_read_by_any_opencv(tmp_path, monkeypatch):
+    """OpenCV before 4.11 cannot decode to RGB by itself."""
+    prepare(Squares(1), tmp_path, linear())
+    monkeypatch.delattr("cv2.IMREAD_COLOR_RGB", raising=False)
+    (sequence,) = prepared(Squares(1), tmp_path, linear())
+    truth = np.stack(Squares().read(0).pictures)
+    assert np.abs(sequence.pictures(range(4)).numpy().astype(int) - truth).mean() < 3
+
+
 def test_what_is_prepared_is_not_prepared_again(tmp_path, monkeypatch):
     """A run that is repeated begins at once; data that was being written when it was killed is made again."""
     source, read = Squares(), []
