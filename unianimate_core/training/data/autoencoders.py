@@ -85,15 +85,21 @@ def _kl(label: str, tensors: Mapping[str, Tensor], device: torch.device | str) -
     kl = _kl_autoencoder(label, tensors).to(device)
 
     def encode(pictures: Tensor) -> Tensor:
-        frames = rearrange(2 * pictures - 1, "b c f h w -> (b f) c h w")
-        latents = LATENT_SCALE * kl.encode(frames).latent_dist.mean
-        return rearrange(latents, "(b f) c h w -> b c f h w", b=len(pictures))
+        return _frame_by_frame(lambda x: LATENT_SCALE * kl.encode(2 * x - 1).latent_dist.mean, pictures)
 
     def decode(latents: Tensor) -> Tensor:
-        frames = kl.decode(rearrange(latents / LATENT_SCALE, "b c f h w -> (b f) c h w")).sample
-        return (rearrange(frames, "(b f) c h w -> b c f h w", b=len(latents)) + 1) / 2
+        return _frame_by_frame(lambda x: (kl.decode(x / LATENT_SCALE).sample + 1) / 2, latents)
 
     return encode, decode
+
+
+def _frame_by_frame(code: Coding, x: Tensor) -> Tensor:
+    """Since each layer at full size makes 0.2 GB or more of a frame of 512x768, in fp32.
+
+    x and the result: b c f h w; code takes and gives n c h w.
+    """
+    frames = [code(frame) for frame in rearrange(x, "b c f h w -> (b f) 1 c h w")]
+    return rearrange(torch.stack(frames), "(b f) 1 c h w -> b c f h w", b=len(x))
 
 
 def _kl_autoencoder(label: str, tensors: Mapping[str, Tensor]) -> Any:
