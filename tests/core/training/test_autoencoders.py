@@ -55,6 +55,19 @@ def test_stable_diffusions_vae_takes_one_frame_at_a_time(tmp_path, pictures, mon
     assert sizes == [1] * 4
 
 
+def test_a_vae_with_the_older_names_of_attention_is_the_same(tmp_path, pictures):
+    """As sd-vae-ft-mse is published for download."""
+    tensors = kl_vae().state_dict()
+    save_file(tensors, tmp_path / "new.safetensors")
+    names = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    for new, old in names.items():
+        tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
+    assert "encoder.mid_block.attentions.0.proj_attn.weight" in tensors
+    save_file(tensors, tmp_path / "old.safetensors")
+    old, new = (open_autoencoder(tmp_path / f"{age}.safetensors") for age in ("old", "new"))
+    assert old.encode(pictures).equal(new.encode(pictures))
+
+
 def test_the_tiny_vae_serves_and_only_its_encoder_makes_another_of_it(tmp_path, pictures):
     """A decoder that was trained further goes on with the same latents."""
     torch.manual_seed(0)
@@ -83,7 +96,13 @@ def test_an_exact_vae_is_the_tiny_one_to_the_bit(tmp_path, pictures):
     assert not torch.equal(quick.encode(pictures), latents)
 
 
-def test_another_file_is_refused(tmp_path):
-    save_file({"a.weight": torch.zeros(2)}, tmp_path / "a.safetensors")
+@pytest.mark.parametrize(
+    "tensors",
+    [{"a.weight": torch.zeros(2)}, kl_vae(channels=16).state_dict(), kl_vae(levels=3).state_dict()],
+    ids=["no VAE", "16 channels", "three levels"],
+)
+def test_another_file_is_refused(tmp_path, tensors):
+    """In a sentence, not by an error within PyTorch."""
+    save_file(tensors, tmp_path / "a.safetensors")
     with pytest.raises(TrainingError, match=r"a\.safetensors is no VAE that is known here"):
         open_autoencoder(tmp_path / "a.safetensors")

@@ -23,7 +23,7 @@ from ..settings import TrainingError
 LINEAR = "linear"
 _DECODING = ("decoder.", "post_quant_conv.")  # in the names of what only decoding needs
 _PREFIXES = ("first_stage_model.", "vae.", "")
-
+_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # as diffusers renamed it
 
 Coding = Callable[[Tensor], Tensor]
 
@@ -106,8 +106,21 @@ def _kl_autoencoder(label: str, tensors: Mapping[str, Tensor]) -> Any:
     """Stable Diffusion's VAE by diffusers, from a file with its names or with those of the original, fp32."""
     prefix = next((p for p in _PREFIXES if f"{p}decoder.conv_in.weight" in tensors), None)
     if prefix is None:
-        raise TrainingError(f"{label} is no VAE that is known here: give one of Stable Diffusion's, or of TAESD's form")
+        raise TrainingError(_refusal(label))
     plain = {name[len(prefix) :]: tensor.float() for name, tensor in tensors.items() if name.startswith(prefix)}
+    try:
+        kl = _built(plain)
+    except (RuntimeError, KeyError) as error:
+        raise TrainingError(_refusal(label)) from error
+    return kl.requires_grad_(False).eval()
+
+
+def _refusal(label: str) -> str:
+    return f"{label} is no VAE that is known here: give one of Stable Diffusion's, or of TAESD's form"
+
+
+def _built(tensors: Mapping[str, Tensor]) -> Any:
+    """Raises RuntimeError or KeyError where the tensors are another network's."""
     try:
         from diffusers import AutoencoderKL
         from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
@@ -117,18 +130,27 @@ def _kl_autoencoder(label: str, tensors: Mapping[str, Tensor]) -> Any:
             "run pip install 'comfyui-unianimate[training]'"
         ) from error
 
-    original = "encoder.down.0.block.0.conv1.weight" in plain
-    block, levels = (
-        ("encoder.down.{}.block.0.conv1.weight" if original else "encoder.down_blocks.{}.resnets.0.conv1.weight"),
-        4,
-    )
+    original = "encoder.down.0.block.0.conv1.weight" in tensors
+    block = "encoder.down.{}.block.0.conv1.weight" if original else "encoder.down_blocks.{}.resnets.0.conv1.weight"
+    levels = 4
     config = {
-        "block_out_channels": [len(plain[block.format(level)]) for level in range(levels)],
+        "block_out_channels": [len(tensors[block.format(level)]) for level in range(levels)],
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "layers_per_block": 2,
         "latent_channels": 4,
     }
     kl = AutoencoderKL(**config)
-    kl.load_state_dict(convert_ldm_vae_checkpoint(plain, kl.config) if original else plain)
-    return kl.requires_grad_(False).eval()
+    if original:
+        kl.load_state_dict(convert_ldm_vae_checkpoint(dict(tensors), kl.config))
+    else:
+        kl.load_state_dict({_renamed(name): tensor for name, tensor in tensors.items()})
+    return kl
+
+
+def _renamed(name: str) -> str:
+    """sd-vae-ft-mse, among others, was published with the names that attention had before."""
+    if ".attentions." not in name:
+        return name
+    module, layer, kind = name.rsplit(".", 2)
+    return f"{module}.{_ATTENTION.get(layer, layer)}.{kind}"
