@@ -98,9 +98,9 @@ def test_until_the_gradients_only_the_inputs_of_modules_are_kept(tmp_path, netwo
     def note(name: str, x: Tensor, frames: int, y: Tensor) -> None:
         inputs.append(x.numel())
 
-    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x):
-        with listening(networks[0], note):
-            job.loss(clips_of(job))
+    counting = torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x)
+    with counting, listening(networks[0], note):
+        job.loss(clips_of(job))
     assert sum(kept) < 4 * sum(inputs)
 
 

@@ -103,7 +103,7 @@ def _encoded(
         latents = rearrange(autoencoder.encode(frames), "1 c f h w -> f c h w").cpu()
         if not latents.isfinite().all():
             raise ValueError(
-                f"the VAE makes values that are no numbers of {name}: look at its pictures, or give another file by --vae"
+                f"the VAE makes values that are no numbers of {name}: look at its pictures, or give another VAE"
             )
         image = None if clip is None else clip.image(rearrange(frames, "1 c f h w -> f c h w"))[:, 0].cpu()
         yield latents, image
