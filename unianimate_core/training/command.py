@@ -100,15 +100,13 @@ def _sources(
         from .characters import WorldSettings
 
         world, frames = WorldSettings(**chosen.world), max(chosen.motion_frames, settings.longest)
-        count = options.characters or chosen.characters
-        if not count:
+        count = chosen.characters if options.characters is None else options.characters
+        if options.characters is None and not count:
             raise TrainingError(f"preset {options.preset} draws nobody: give --characters, or videos by --data")
         size = settings.height, settings.width
         training = DrawnPeople(count, frames, *size, "train", world)
         validation = DrawnPeople(run.validation_clips, frames, *size, "validation", world) if validates else None
         return training, validation
-    if options.characters:
-        raise TrainingError(f"--characters {options.characters} is for drawn people: leave it out with --data FOLDER")
     training = VideoFolder(options.data, settings.height, settings.width, settings.longest)
     if options.validation_data is None or not validates:
         return training, None
