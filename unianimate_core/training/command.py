@@ -12,9 +12,9 @@ from typing import Any
 import torch
 import torch.utils.tensorboard  # the curves need it: where it is missing, that is told at once
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor, nn
 
-from ..config import MambaConfig
+from ..config import MambaConfig, ModelConfig
 from ..content_hash import weights_hash
 from ..encoders import ClipEncoder
 from ..model import UNet
@@ -35,6 +35,7 @@ from .settings import RunSettings, TrainingError, TrainingSettings
 
 DRAWN = "drawn"
 MAMBA = MambaConfig(expand=1, keep_ff=False)  # of a new network
+CLIP_WIDTH = 1024  # of OpenCLIP's states, which the released network was trained with
 
 
 def run_training(options: argparse.Namespace, settings: Mapping[str, Any], run: Mapping[str, Any]) -> Path | None:
@@ -69,7 +70,7 @@ def _job(
     clip = None if options.clip is None else ClipEncoder(options.clip, device=accelerator.device)
     unet, start = _network(options, chosen, settings, accelerator.device)
     source, validation_source = _sources(options, chosen, settings, run)
-    text = empty_text(unet.config) if clip is None else clip.empty_text().cpu()
+    text = _text(options, unet.config, clip)
     loss: nn.Module = DenoisingLoss(unet, text, settings)
     networks = [unet]
     if options.distil is not None:
@@ -122,6 +123,21 @@ def _prepared(
     prepare(source, cache, autoencoder, clip=clip, workers=run.workers, share=share)
     accelerator.wait_for_everyone()
     return prepared(source, cache, autoencoder, clip)
+
+
+def _text(options: argparse.Namespace, config: ModelConfig, clip: ClipEncoder | None) -> Tensor:
+    """The states of the empty prompt, or zeros for a network that is trained without CLIP from its beginning."""
+    if clip is None and options.init is not None and config.context_dim == CLIP_WIDTH:
+        raise TrainingError(
+            f"{options.init.name} works with OpenCLIP's states: give its file, open_clip_pytorch_model.bin, by --clip"
+        )
+    text = empty_text(config) if clip is None else clip.empty_text().cpu()
+    if text.shape[-1] != config.context_dim:
+        raise TrainingError(
+            f"{options.clip.name} makes states of {text.shape[-1]} numbers, the network takes {config.context_dim}: "
+            "leave --clip out"
+        )
+    return text
 
 
 def _sources(

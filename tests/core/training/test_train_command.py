@@ -106,6 +106,38 @@ def test_distillation_trains_the_temporal_modules_alone(tmp_path, checkpoint):
 
 
 @pytest.fixture
+def wide(tmp_path) -> Path:
+    """A checkpoint whose network takes states as wide as OpenCLIP's."""
+    network = replace(NETWORK, context_dim=1024)
+    tensors = to_checkpoint(make_unet(network).state_dict(), network)
+    path = tmp_path / "wide.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata_of(network))
+    return path
+
+
+class Clip:
+    """In place of ClipEncoder."""
+
+    def __init__(self, path: Path, **_):
+        self.path = path
+
+    def empty_text(self) -> torch.Tensor:
+        return torch.ones(1, 77, 1024)
+
+
+def test_the_released_network_is_not_trained_without_clip(tmp_path, capsys, wide):
+    """It would unlearn its prompt, silently: zeros are for networks that never saw anything else."""
+    assert command(tmp_path / "run", "--preset", "tiny", "--init", wide) == 2
+    assert "wide.safetensors works with OpenCLIP's states: give its file" in capsys.readouterr().err
+
+
+def test_clip_for_a_network_of_another_width_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(training_command, "ClipEncoder", Clip)
+    assert command(tmp_path / "run", "--preset", "tiny", "--clip", "clip.bin") == 2
+    assert "clip.bin makes states of 1024 numbers, the network takes 16: leave --clip out" in capsys.readouterr().err
+
+
+@pytest.fixture
 def unprepared(monkeypatch):
     """Fails where data is being prepared."""
     monkeypatch.setattr(training_command, "prepare", lambda *_, **__: pytest.fail("data was being prepared"))
