@@ -93,8 +93,8 @@ ABLATION = replace(
         image_tokens=1,
     ),
     settings=MINI.settings | {"width": 64, "height": 128},
-    run=MINI.run | {"steps": 1_000},
-    characters=800,
+    run=MINI.run | {"steps": 700},
+    characters=640,
     expected="not measured yet",
 )
 
