@@ -42,6 +42,9 @@ RUN = {
 }
 
 
+DRAWN = "drawn"  # in place of a folder of videos
+
+
 def add_train(commands) -> None:
     command = commands.add_parser(
         "train", help="train a network, or train one further", description=DESCRIPTION,
@@ -49,7 +52,7 @@ def add_train(commands) -> None:
     )  # fmt: skip
     command.add_argument("folder", type=Path, metavar="RUN", help="folder of the run: its states, curves and result")
     command.add_argument("--preset", default="paper", help="named settings, which the other options override")
-    command.add_argument("--data", default="drawn", help="a folder of videos, or 'drawn' for drawn people (default)")
+    command.add_argument("--data", default=DRAWN, help="a folder of videos, or 'drawn' for drawn people (default)")
     command.add_argument("--validation-data", type=Path, help="a folder of videos that are not trained on")
     command.add_argument("--vae", required=True, help="VAE file; 'linear' is a stand-in without weights, to try things")
     command.add_argument(
@@ -70,6 +73,7 @@ def add_train(commands) -> None:
 
 
 def _train(options: argparse.Namespace) -> None:
+    _refuse_what_would_be_ignored(options)
     try:
         from ..training.command import run_training
     except ModuleNotFoundError as error:
@@ -87,3 +91,30 @@ def _train(options: argparse.Namespace) -> None:
     result = run_training(options, settings, run)
     if result is not None:
         print(f"wrote {result} ({result.stat().st_size:,} bytes)")
+
+
+def _refuse_what_would_be_ignored(options: argparse.Namespace) -> None:
+    """Raises ValueError for options that would silently do nothing beside others."""
+    drawn, lora, init, distil = options.data == DRAWN, options.lora is not None, options.init, options.distil
+    refusals = {
+        f"--lora is {options.lora}: give a rank of 1 or more, or leave it out to train the weights themselves": (
+            lora and options.lora < 1
+        ),
+        "--lora adapts a network whose weights stay, --distil trains weights: leave one of them out": lora and distil,
+        "--lora adapts spatial and temporal transformers alike: leave out --part temporal": (
+            lora and options.part == "temporal"
+        ),
+        "--distil trains the temporal modules alone: leave out --part all": distil and options.part == "all",
+        "--temporal mamba is for a new network: make a checkpoint of that kind with to-mamba, and give it by --init": (
+            options.temporal == "mamba" and init
+        ),
+        "--validation-data is for videos: leave it out with drawn people, of whom others are drawn for that": (
+            drawn and options.validation_data
+        ),
+        f"--characters {options.characters} is for drawn people: leave it out with --data FOLDER": (
+            not drawn and options.characters is not None
+        ),
+    }
+    for sentence, applies in refusals.items():
+        if applies:
+            raise ValueError(sentence)

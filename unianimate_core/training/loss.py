@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..config import ModelConfig
 from ..diffusion import NoiseSchedule
 from ..model import UNet
 from .conditions import as_network_sees, embed_kept
 from .data.clips import Clips
-from .distillation import listening, residual_loss, temporal_modules
+from .distillation import listening, paired, residual_loss
 from .settings import TrainingSettings
 
 SCHEDULE = NoiseSchedule()
@@ -59,14 +60,15 @@ class DenoisingLoss(nn.Module):
 class DistillationLoss(nn.Module):
     """How far the temporal modules of a student are off its teacher's, on the teacher's inputs; one mean for all clips.
 
-    The rest of the student is never run.
+    The rest of the student is never run, and of each module only the input is kept until its gradients are computed.
+    Raises TrainingError where the student was not made from the teacher.
     """
 
     text: Tensor
 
     def __init__(self, teacher: UNet, student: UNet, text: Tensor):
         super().__init__()
-        self.students = nn.ModuleDict({_key(name): module for name, module in temporal_modules(student).items()})
+        self.students = nn.ModuleDict({_key(name): module for name, module in paired(teacher, student).items()})
         self.teacher = [teacher]  # in a list, since it is none of what is trained
         self.register_buffer("text", text, persistent=False)
 
@@ -75,12 +77,15 @@ class DistillationLoss(nn.Module):
 
         def learn(name: str, x: Tensor, frames: int, y: Tensor) -> None:
             with torch.enable_grad():
-                added = self.students[_key(name)](x, frames) - x
+                added = self._student(name, x, frames) - x
                 losses.append(residual_loss(added.float(), (y - x).float()))
 
         with torch.no_grad(), listening(self.teacher[0], learn):
             predict(self.teacher[0], self.text, clips)
         return torch.stack(losses).mean().expand(len(clips.latents))
+
+    def _student(self, name: str, x: Tensor, frames: int) -> Tensor:
+        return checkpoint(self.students[_key(name)], x, frames, use_reentrant=False)  # pyright: ignore[reportReturnType]
 
 
 def predict(unet: UNet, text: Tensor, clips: Clips) -> Tensor:

@@ -18,16 +18,20 @@ def pictures() -> torch.Tensor:
     return torch.rand(1, 3, 2, 64, 64, generator=torch.Generator().manual_seed(0))
 
 
+def kl_vae(levels: int = 4, channels: int = 4) -> AutoencoderKL:
+    torch.manual_seed(0)
+    return AutoencoderKL(
+        block_out_channels=(32,) * levels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=2,
+        latent_channels=channels,
+    ).eval()
+
+
 def test_stable_diffusions_vae_encodes_to_the_mean_in_latent_units(tmp_path, pictures):
     """Pictures in [0, 1] on our side, in [-1, 1] on its; and the same back."""
-    torch.manual_seed(0)
-    kl = AutoencoderKL(
-        block_out_channels=(32, 32, 32, 32),
-        down_block_types=("DownEncoderBlock2D",) * 4,
-        up_block_types=("UpDecoderBlock2D",) * 4,
-        layers_per_block=2,
-        latent_channels=4,
-    ).eval()
+    kl = kl_vae()
     save_file(kl.state_dict(), tmp_path / "kl.safetensors")
     vae = open_autoencoder(tmp_path / "kl.safetensors")
     latents = vae.encode(pictures)
@@ -37,6 +41,31 @@ def test_stable_diffusions_vae_encodes_to_the_mean_in_latent_units(tmp_path, pic
         decoded = (kl.decode(mean).sample + 1) / 2
     torch.testing.assert_close(latents[:, :, 1], LATENT_SCALE * mean)
     torch.testing.assert_close(vae.decode(latents)[:, :, 1], decoded, rtol=1e-4, atol=1e-4)
+
+
+def test_stable_diffusions_vae_takes_one_frame_at_a_time(tmp_path, pictures, monkeypatch):
+    """16 frames of 512x768 at once would not fit beside the network on most cards."""
+    save_file(kl_vae().state_dict(), tmp_path / "kl.safetensors")
+    sizes = []
+    for name in ("encode", "decode"):
+        code = getattr(AutoencoderKL, name)
+        monkeypatch.setattr(AutoencoderKL, name, lambda self, x, code=code: sizes.append(len(x)) or code(self, x))
+    vae = open_autoencoder(tmp_path / "kl.safetensors")
+    vae.decode(vae.encode(pictures))
+    assert sizes == [1] * 4
+
+
+def test_a_vae_with_the_older_names_of_attention_is_the_same(tmp_path, pictures):
+    """As sd-vae-ft-mse is published for download."""
+    tensors = kl_vae().state_dict()
+    save_file(tensors, tmp_path / "new.safetensors")
+    names = {".to_q.": ".query.", ".to_k.": ".key.", ".to_v.": ".value.", ".to_out.0.": ".proj_attn."}
+    for new, old in names.items():
+        tensors = {name.replace(new, old): tensor for name, tensor in tensors.items()}
+    assert "encoder.mid_block.attentions.0.proj_attn.weight" in tensors
+    save_file(tensors, tmp_path / "old.safetensors")
+    old, new = (open_autoencoder(tmp_path / f"{age}.safetensors") for age in ("old", "new"))
+    assert old.encode(pictures).equal(new.encode(pictures))
 
 
 def test_the_tiny_vae_serves_and_only_its_encoder_makes_another_of_it(tmp_path, pictures):
@@ -67,7 +96,13 @@ def test_an_exact_vae_is_the_tiny_one_to_the_bit(tmp_path, pictures):
     assert not torch.equal(quick.encode(pictures), latents)
 
 
-def test_another_file_is_refused(tmp_path):
-    save_file({"a.weight": torch.zeros(2)}, tmp_path / "a.safetensors")
+@pytest.mark.parametrize(
+    "tensors",
+    [{"a.weight": torch.zeros(2)}, kl_vae(channels=16).state_dict(), kl_vae(levels=3).state_dict()],
+    ids=["no VAE", "16 channels", "three levels"],
+)
+def test_another_file_is_refused(tmp_path, tensors):
+    """In a sentence, not by an error within PyTorch."""
+    save_file(tensors, tmp_path / "a.safetensors")
     with pytest.raises(TrainingError, match=r"a\.safetensors is no VAE that is known here"):
         open_autoencoder(tmp_path / "a.safetensors")

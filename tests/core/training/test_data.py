@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -120,6 +122,67 @@ def test_long_videos_are_cut_into_sequences(tmp_path, monkeypatch):
     assert second.pictures[0].mean() == pytest.approx(100, abs=3)
 
 
+def test_no_piece_of_a_video_is_too_short_for_a_clip(tmp_path, monkeypatch):
+    """However long the clips are that were asked for."""
+    monkeypatch.setattr("unianimate_core.training.data.sources.MOST_FRAMES", 3)
+    write_video(tmp_path, "dance")
+    assert VideoFolder(tmp_path, SIZE, SIZE, 4).names == ["dance.mp4"]
+
+
+def test_only_videos_that_were_put_there_are_taken(tmp_path):
+    """macOS leaves ._dance.mp4 on other systems' disks, and a run in the folder its validation videos."""
+    (tmp_path / "run" / "validation" / "step_00000002").mkdir(parents=True)
+    write_video(tmp_path, "dance")
+    (tmp_path / "._dance.mp4").write_bytes(b"of macOS")
+    (tmp_path / "run" / "validation" / "step_00000002" / "00.mp4").write_bytes(b"of a run")
+    source = VideoFolder(tmp_path, SIZE, SIZE, 2, but_not=tmp_path / "run" / "validation")
+    assert source.names == ["dance.mp4"]
+
+
+def test_a_copied_video_is_the_same_and_an_edited_one_is_not(tmp_path):
+    """A folder that was copied to another machine is not encoded again, and its run goes on."""
+    (tmp_path / "one").mkdir()
+    write_video(tmp_path / "one", "dance")
+    for name in ("two", "three"):
+        shutil.copytree(tmp_path / "one", tmp_path / name, copy_function=shutil.copyfile)
+    os.utime(tmp_path / "two" / "dance.mp4", (0, 0))
+    write_keypoints(tmp_path / "three" / "dance.json", [dancer(0).to_openpose(96, 64)] * FRAMES)
+    one, two, three = (folder_of(tmp_path / name) for name in ("one", "two", "three"))
+    assert one.key(0) == two.key(0) != three.key(0)
+    assert one.description() == two.description() != three.description()
+
+
+@pytest.mark.parametrize("most", [1, 3])
+def test_few_sequences_are_of_as_many_videos_as_there_are(tmp_path, monkeypatch, most):
+    """What validates is not one dance from beginning to end; and only that is encoded."""
+    monkeypatch.setattr("unianimate_core.training.data.sources.MOST_FRAMES", 3)
+    write_video(tmp_path, "one")
+    write_video(tmp_path, "two")
+    source = VideoFolder(tmp_path, SIZE, SIZE, 2, most=most)
+    assert source.names == ["one.mp4", "two.mp4", "one.mp4 from frame 2"][:most]
+
+
+@pytest.mark.parametrize("frames", [FRAMES, 3])
+def test_a_video_without_anybody_is_told_by_name(tmp_path, monkeypatch, frames):
+    """It would teach the network to paint people where none are asked for. Also where only a part is empty."""
+    monkeypatch.setattr("unianimate_core.training.data.sources.MOST_FRAMES", frames)
+    write_video(tmp_path, "dance")
+    shown = [dancer(frame) if frame < FRAMES - frames else Pose.empty() for frame in range(FRAMES)]
+    write_keypoints(tmp_path / "dance.json", [pose.to_openpose(96, 64) for pose in shown])
+    name = "dance.mp4" if frames == FRAMES else "dance.mp4 from frame 2"
+    with pytest.raises(TrainingError, match=f"nobody is found in {name}, {frames} frames: remove the video"):
+        prepare(folder_of(tmp_path), tmp_path / "data", linear())
+
+
+def test_sequences_are_read_by_any_opencv(tmp_path, monkeypatch):
+    """OpenCV before 4.11 cannot decode to RGB by itself."""
+    prepare(Squares(1), tmp_path, linear())
+    monkeypatch.delattr("cv2.IMREAD_COLOR_RGB", raising=False)
+    (sequence,) = prepared(Squares(1), tmp_path, linear())
+    truth = np.stack(Squares().read(0).pictures)
+    assert np.abs(sequence.pictures(range(4)).numpy().astype(int) - truth).mean() < 3
+
+
 def test_what_is_prepared_is_not_prepared_again(tmp_path, monkeypatch):
     """A run that is repeated begins at once; data that was being written when it was killed is made again."""
     source, read = Squares(), []
@@ -152,7 +215,7 @@ def test_another_vae_prepares_its_own(tmp_path):
 
 def test_latents_that_are_no_numbers_are_told(tmp_path):
     broken = replace(linear(), encode=lambda pictures: encode(pictures) / 0)
-    with pytest.raises(ValueError, match="the VAE makes values that are no numbers"):
+    with pytest.raises(ValueError, match="the VAE makes values that are no numbers of square 0: look at its pictures"):
         prepare(Squares(), tmp_path, broken)
 
 

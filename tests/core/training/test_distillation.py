@@ -2,107 +2,113 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.made_up_mamba import mamba_config
-from tests.parity.made_up import conditions, text, tiny_config, tiny_unet, tiny_weights
-from unianimate_core.checkpoint import load_unet
-from unianimate_core.checkpoint.to_mamba import to_mamba
+from tests.core.training.made_up import NETWORK, RUN, SETTINGS, equal, make_job, make_unet, spread
+from unianimate_core.checkpoint import to_checkpoint
+from unianimate_core.checkpoint.loading import metadata_of
+from unianimate_core.checkpoint.to_mamba import convert_to_mamba
 from unianimate_core.config import MambaConfig
 from unianimate_core.model import UNet
-from unianimate_core.training.distillation import (
-    DistillationSettings,
-    distil,
-    distillation_optimizer,
-    residual_loss,
-    temporal_modules,
-)
+from unianimate_core.training.data.clips import Clips, TrainingClips, together
+from unianimate_core.training.distillation import listening, residual_loss, temporal_modules
+from unianimate_core.training.loop.job import Job
+from unianimate_core.training.loop.trainer import make_accelerator, train
+from unianimate_core.training.loss import DistillationLoss, empty_text, predict
+from unianimate_core.training.network.weights import NetworkWeights, loaded_unet
+from unianimate_core.training.settings import TrainingError
+
+TEXT = empty_text(NETWORK)
 
 
-def made_student() -> UNet:
-    tensors, config = to_mamba(tiny_weights(), tiny_config(), MambaConfig(expand=1, keep_ff=False))
-    return load_unet(tensors, config=config)
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> tuple[Path, Path]:
+    """Checkpoints of a teacher and of the student that is made of it."""
+    folder = tmp_path_factory.mktemp("distillation")
+    teacher, student = folder / "teacher.safetensors", folder / "student.safetensors"
+    tensors = to_checkpoint(spread(make_unet()).state_dict(), NETWORK)
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, teacher, metadata_of(NETWORK))
+    convert_to_mamba(teacher, student, MambaConfig(expand=1, keep_ff=False))
+    return teacher, student
 
 
-def calls(count: int, clips: int = 1) -> Iterator[dict[str, Tensor]]:
-    generator = torch.Generator().manual_seed(0)
-    given = conditions(["image", "pose"], "", 3, 64, 64)
-    for _ in range(count):
-        t = torch.randint(0, 1000, (clips,), generator=generator)
-        yield {"x": torch.randn(clips, 4, 3, 8, 8, generator=generator), "t": t, "text": text()} | given
+@pytest.fixture
+def networks(files) -> tuple[UNet, UNet]:
+    teacher, student = (loaded_unet(file, dropout=0.0, device=torch.device("cpu")) for file in files)
+    return teacher.requires_grad_(False).eval(), student
 
 
-def test_every_module_comes_closer_to_its_teachers():
-    student = made_student()
-    history = list(distil(tiny_unet(), student, calls(20), distillation_optimizer(student, DistillationSettings())))
-    assert len(history) == 20
-    assert history[0].keys() == temporal_modules(student).keys()
-    closer = [name for name in history[0] if history[-1][name] < 0.9 * history[0][name]]
-    assert closer == list(history[0])
+def distillation(folder: Path, teacher: UNet, student: UNet, steps: int = 1) -> Job:
+    """As `train --distil` makes it."""
+    settings = replace(SETTINGS, part="temporal", rate=1e-2, ema_decay=0.0)
+    job = make_job(folder, settings, replace(RUN, steps=steps, save_every=1000))
+    loss, trained = DistillationLoss(teacher, student, TEXT), NetworkWeights(student, "temporal")
+    return replace(job, unet=student, loss=loss, trained=trained)
 
 
-def test_nothing_but_temporal_modules_changes():
-    student = made_student()
-    before = {name: x.clone() for name, x in student.state_dict().items()}
-    teacher = {name: x.clone() for name, x in tiny_weights().items()}
-    list(distil(tiny_unet(), student, calls(2), distillation_optimizer(student, DistillationSettings())))
-    changed = {name for name, x in student.state_dict().items() if not torch.equal(x, before[name])}
-    assert {name for name in before if ".temporal." in name} == changed
-    assert all(torch.equal(x, teacher[name]) for name, x in tiny_weights().items())
+def clips_of(job: Job) -> Clips:
+    return together([TrainingClips(job.sequences, SETTINGS)[position] for position in (0, 1)])
 
 
-def test_the_student_is_never_run_as_a_whole():
-    """That is what makes it cheap: one pass of the teacher, and one module's gradients at a time."""
-    student = made_student()
+def loss_of_each(teacher: UNet, student: UNet, clips: Clips) -> dict[str, float]:
+    """By module."""
+    losses = {}
+
+    def note(name: str, x: Tensor, frames: int, y: Tensor) -> None:
+        losses[name] = float(residual_loss(temporal_modules(student)[name](x, frames) - x, y - x))
+
+    with torch.no_grad(), listening(teacher, note):
+        predict(teacher, TEXT, clips)
+    return losses
+
+
+def test_every_module_comes_closer_to_its_teachers(tmp_path, networks):
+    """And the teacher stays as it is."""
+    teacher, student = networks
+    job = distillation(tmp_path / "run", *networks, steps=20)
+    weights = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
+    before = loss_of_each(*networks, clips_of(job))
+    train(job, make_accelerator(job.settings))
+    after = loss_of_each(*networks, clips_of(job))
+    assert after.keys() == temporal_modules(student).keys()
+    assert [name for name in before if after[name] < 0.9 * before[name]] == list(before)
+    assert equal(weights, teacher.state_dict())
+
+
+def test_the_student_is_never_run_as_a_whole(tmp_path, networks):
+    """That is what makes it cheap: one pass of the teacher, and of the student its temporal modules."""
+    teacher, student = networks
+    job = distillation(tmp_path / "run", teacher, student)
     student.denoise = None  # type: ignore
     student.conditions.forward = None  # type: ignore
-    assert (
-        len(list(distil(tiny_unet(), student, calls(1), distillation_optimizer(student, DistillationSettings())))) == 1
-    )
+    of_modules = loss_of_each(teacher, student, clips_of(job)).values()
+    assert job.loss(clips_of(job)).tolist() == pytest.approx([sum(of_modules) / len(of_modules)] * 2, rel=1e-4)
 
 
-def test_the_teacher_is_left_without_listeners_when_it_fails():
-    student = made_student()
-    optimizer = distillation_optimizer(student, DistillationSettings())
-    with pytest.raises(ValueError, match="x has shape"):
-        list(distil(tiny_unet(), student, [{"x": torch.zeros(1), "t": torch.tensor([0]), "text": text()}], optimizer))
-    assert not any(module._forward_hooks for module in tiny_unet().modules())
+def test_until_the_gradients_only_the_inputs_of_modules_are_kept(tmp_path, networks):
+    """Or the insides of all 17 modules of the released network would be in memory at once."""
+    job, kept, inputs = distillation(tmp_path / "run", *networks), [], []
+
+    def note(name: str, x: Tensor, frames: int, y: Tensor) -> None:
+        inputs.append(x.numel())
+
+    counting = torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x)
+    with counting, listening(networks[0], note):
+        job.loss(clips_of(job))
+    assert sum(kept) < 4 * sum(inputs)
 
 
-def test_decay_and_gates_are_not_decayed():
-    """Weight decay would pull A towards -1 and the skip D towards 0."""
-    student = made_student()
-    decayed, others = distillation_optimizer(student, DistillationSettings(weight_decay=0.1)).param_groups
-    assert (decayed["weight_decay"], others["weight_decay"]) == (0.1, 0)
-    names = {id(parameter): name for name, parameter in student.named_parameters()}
-    assert not any(names[id(p)].endswith(("A_log", "A_b_log", "D", "D_b", "alpha", "bias")) for p in decayed["params"])
-    trainable = {name for name, parameter in student.named_parameters() if parameter.requires_grad}
-    assert trainable == {names[id(p)] for p in decayed["params"] + others["params"]}
-
-
-def test_several_clips_pass_at_once():
-    student = made_student()
-    optimizer = distillation_optimizer(student, DistillationSettings())
-    (losses,) = distil(tiny_unet(), student, calls(1, clips=2), optimizer)
-    assert all(0 < loss < 10 for loss in losses.values())
-
-
-def test_what_cannot_be_trained_is_refused():
-    """Before a step: half precision fails within PyTorch, a foreign optimizer changes nothing, a shared tensor both."""
-    student, other = made_student(), made_student()
-    optimizer = distillation_optimizer(student, DistillationSettings())
-    with pytest.raises(ValueError, match="the optimizer is not that of this student"):
-        next(distil(tiny_unet(), other, calls(1), optimizer))
-    half = made_student().half()
-    with pytest.raises(ValueError, match=r"the student is in torch.float16: load it with dtype=torch.float32"):
-        next(distil(tiny_unet(), half, calls(1), distillation_optimizer(half, DistillationSettings())))
-    with pytest.raises(ValueError, match="share tensors"):
-        next(distil(student, student, calls(1), optimizer))
+def test_the_teacher_is_left_without_listeners_when_it_fails(tmp_path, networks):
+    job = distillation(tmp_path / "run", *networks)
+    with pytest.raises(ValueError, match="pose is 64x64 pixels"):
+        job.loss(replace(clips_of(job), latents=torch.zeros(2, 4, 2, 7, 8), noise=torch.zeros(2, 4, 2, 7, 8)))
+    assert not any(module._forward_hooks for module in networks[0].modules())
 
 
 def test_a_module_that_adds_nothing_has_a_loss_of_one():
@@ -111,13 +117,7 @@ def test_a_module_that_adds_nothing_has_a_loss_of_one():
     assert residual_loss(wanted, wanted) == 0
 
 
-def test_networks_that_do_not_match_are_refused():
-    other = UNet(dataclasses.replace(mamba_config(), stem_width=64), device="meta")
-    optimizer = distillation_optimizer(other, DistillationSettings())
-    with pytest.raises(ValueError, match="temporal modules of other number or width"):
-        next(distil(tiny_unet(), other, [], optimizer), None)
-
-
-def test_a_rate_that_cannot_train_is_refused():
-    with pytest.raises(ValueError, match="learning_rate is 0"):
-        DistillationSettings(learning_rate=0)
+def test_networks_that_do_not_match_are_refused(networks):
+    other = make_unet(replace(NETWORK, multipliers=(1, 1), attention_levels=(True, True)))
+    with pytest.raises(TrainingError, match="temporal modules of other number or width: make the student from"):
+        DistillationLoss(other, networks[1], TEXT)

@@ -22,6 +22,8 @@ from unianimate_core.checkpoint import load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
 from unianimate_core.checkpoint.to_mamba import convert_to_mamba
 from unianimate_core.config import MambaConfig
+from unianimate_core.model import UNet
+from unianimate_core.training import command as training_command
 from unianimate_core.training import presets
 from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.presets import Preset
@@ -103,6 +105,95 @@ def test_distillation_trains_the_temporal_modules_alone(tmp_path, checkpoint):
     assert 0 < curve["loss/all"] < 1.5, "1 is a module that adds nothing"
 
 
+@pytest.fixture
+def wide(tmp_path) -> Path:
+    """A checkpoint whose network takes states as wide as OpenCLIP's."""
+    network = replace(NETWORK, context_dim=1024)
+    tensors = to_checkpoint(make_unet(network).state_dict(), network)
+    path = tmp_path / "wide.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, path, metadata_of(network))
+    return path
+
+
+class Clip:
+    """In place of ClipEncoder."""
+
+    def __init__(self, path: Path, **_):
+        self.path = path
+
+    def empty_text(self) -> torch.Tensor:
+        return torch.ones(1, 77, 1024)
+
+
+def test_the_released_network_is_not_trained_without_clip(tmp_path, capsys, wide):
+    """It would unlearn its prompt, silently: zeros are for networks that never saw anything else."""
+    assert command(tmp_path / "run", "--preset", "tiny", "--init", wide) == 2
+    assert "wide.safetensors works with OpenCLIP's states: give its file" in capsys.readouterr().err
+
+
+def test_clip_for_a_network_of_another_width_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(training_command, "ClipEncoder", Clip)
+    assert command(tmp_path / "run", "--preset", "tiny", "--clip", "clip.bin") == 2
+    assert "clip.bin makes states of 1024 numbers, the network takes 16: leave --clip out" in capsys.readouterr().err
+
+
+@pytest.fixture
+def unprepared(monkeypatch):
+    """Fails where data is being prepared."""
+    monkeypatch.setattr(training_command, "prepare", lambda *_, **__: pytest.fail("data was being prepared"))
+
+
+def test_another_run_in_the_folder_is_refused(tmp_path, capsys, request):
+    """Before its data is prepared, which may take hours."""
+    assert command(tmp_path / "run", "--preset", "tiny", "--steps", 1) == 0
+    request.getfixturevalue("unprepared")
+    assert command(tmp_path / "run", "--preset", "tiny", "--rate", 0.1) == 2
+    assert "another configuration (settings.rate was 5e-05 and is 0.1): repeat the command" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("unprepared")
+def test_a_file_that_is_no_teacher_is_refused_before_data_is_prepared(tmp_path, capsys, checkpoint):
+    network = replace(NETWORK, multipliers=(1, 1), attention_levels=(True, True))
+    tensors = to_checkpoint(make_unet(network).state_dict(), network)
+    other = tmp_path / "other.safetensors"
+    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, other, metadata_of(network))
+    assert command(tmp_path / "run", "--preset", "tiny", "--init", checkpoint, "--distil", other) == 2
+    assert "teacher and student have temporal modules of other number or width" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("unprepared")
+def test_peft_is_asked_for_before_data_is_prepared(tmp_path, capsys, checkpoint, monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    assert command(tmp_path / "run", "--preset", "tiny", "--init", checkpoint, "--lora", 2) == 2
+    assert "a LoRA needs peft, which is not installed: run pip install" in capsys.readouterr().err
+
+
+def test_too_little_memory_is_told_with_what_to_do(tmp_path, capsys, monkeypatch):
+    def out_of_memory(*_) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(training_command, "train", out_of_memory)
+    assert command(tmp_path / "run", "--preset", "tiny") == 2
+    error = capsys.readouterr().err
+    assert "has too little memory" in error
+    assert all(option in error for option in ("--clips-at-once", "--frames", "--width", "--height"))
+
+
+def test_networks_leave_the_device_to_the_encoders(tmp_path, monkeypatch):
+    """While data is prepared, VAE and CLIP have it to themselves; what is trained is then on it again."""
+    moves = []
+    monkeypatch.setattr(UNet, "cpu", lambda self: moves.append("to main memory"))
+    monkeypatch.setattr(UNet, "to", lambda self, *to, to_=UNet.to, **as_: moves.append(to) or to_(self, *to, **as_))
+    for name in ("prepare", "train"):
+        function = getattr(training_command, name)
+        monkeypatch.setattr(
+            training_command, name, lambda *a, of=function, name=name, **k: moves.append(name) or of(*a, **k)
+        )
+    assert command(tmp_path / "run", "--preset", "tiny", "--steps", 1, "--validation-clips", 0) == 0
+    away, prepared, (device,), trained = moves[moves.index("to main memory") :][:4]
+    assert (away, prepared, type(device), trained) == ("to main memory", "prepare", torch.device, "train")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -112,6 +203,14 @@ def test_distillation_trains_the_temporal_modules_alone(tmp_path, checkpoint):
         (["--preset", "tiny", "--lora", "4"], "a LoRA is trained on a network that is there"),
         (["--preset", "tiny", "--data", "absent"], "there is no folder absent"),
         (["--preset", "tiny", "--data", ".", "--characters", "3"], "--characters 3 is for drawn people"),
+        (["--preset", "tiny", "--data", ".", "--characters", "0"], "--characters 0 is for drawn people"),
+        (["--preset", "tiny", "--characters", "0"], "0 characters are too few: give at least 1"),
+        (["--preset", "tiny", "--validation-data", "."], "--validation-data is for videos"),
+        (["--init", "a.pth", "--temporal", "mamba"], "--temporal mamba is for a new network"),
+        (["--init", "a.pth", "--lora", "0"], "--lora is 0: give a rank of 1 or more"),
+        (["--init", "a.pth", "--lora", "4", "--part", "temporal"], "leave out --part temporal"),
+        (["--init", "a.pth", "--lora", "4", "--distil", "b.pth"], "--lora adapts a network whose weights stay"),
+        (["--init", "a.pth", "--part", "all", "--distil", "b.pth"], "leave out --part all"),
         (["--preset", "tiny", "--width", "100"], "width is 100 pixels: give a multiple of 64"),
         (["--preset", "tiny", "--kept-states", "0"], "kept_states is 0: give 1 or more"),
         (["--preset", "tiny", "--init", "absent.safetensors"], "there is no file absent.safetensors"),
@@ -131,19 +230,15 @@ def test_the_paper_preset_saves_often():
     assert presets.preset("paper").run["save_every"] <= 100
 
 
-def test_another_run_in_the_folder_is_refused(tmp_path, capsys):
-    assert command(tmp_path / "run", "--preset", "tiny", "--steps", 1) == 0
-    assert command(tmp_path / "run", "--preset", "tiny", "--rate", 0.1) == 2
-    assert "another configuration (settings.rate was 5e-05 and is 0.1): repeat the command" in capsys.readouterr().err
-
-
-def test_the_training_extra_is_asked_for(tmp_path, capsys, monkeypatch):
-    """accelerate, peft and TensorBoard are not needed for anything else."""
-    for name in [name for name in sys.modules if name.startswith("unianimate_core.training.")]:
+@pytest.mark.parametrize("package", ["accelerate", "tensorboard"])
+def test_the_training_extra_is_asked_for(tmp_path, capsys, monkeypatch, package):
+    """accelerate, peft and TensorBoard are not needed for anything else; and are asked for at once."""
+    modules = "unianimate_core.training.", "torch.utils.tensorboard"
+    for name in [name for name in sys.modules if name.startswith(modules)]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "accelerate", None)
+    monkeypatch.setitem(sys.modules, package, None)
     assert command(tmp_path / "run", "--preset", "tiny") == 2
-    assert "training needs accelerate, which is not installed: run pip install" in capsys.readouterr().err
+    assert f"training needs {package}, which is not installed: run pip install" in capsys.readouterr().err
 
 
 def test_a_tiny_network_learns_one_clip_by_heart(tmp_path):

@@ -23,7 +23,7 @@ from ..settings import TrainingError
 LINEAR = "linear"
 _DECODING = ("decoder.", "post_quant_conv.")  # in the names of what only decoding needs
 _PREFIXES = ("first_stage_model.", "vae.", "")
-
+_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}  # as diffusers renamed it
 
 Coding = Callable[[Tensor], Tensor]
 
@@ -85,23 +85,42 @@ def _kl(label: str, tensors: Mapping[str, Tensor], device: torch.device | str) -
     kl = _kl_autoencoder(label, tensors).to(device)
 
     def encode(pictures: Tensor) -> Tensor:
-        frames = rearrange(2 * pictures - 1, "b c f h w -> (b f) c h w")
-        latents = LATENT_SCALE * kl.encode(frames).latent_dist.mean
-        return rearrange(latents, "(b f) c h w -> b c f h w", b=len(pictures))
+        return _frame_by_frame(lambda x: LATENT_SCALE * kl.encode(2 * x - 1).latent_dist.mean, pictures)
 
     def decode(latents: Tensor) -> Tensor:
-        frames = kl.decode(rearrange(latents / LATENT_SCALE, "b c f h w -> (b f) c h w")).sample
-        return (rearrange(frames, "(b f) c h w -> b c f h w", b=len(latents)) + 1) / 2
+        return _frame_by_frame(lambda x: (kl.decode(x / LATENT_SCALE).sample + 1) / 2, latents)
 
     return encode, decode
+
+
+def _frame_by_frame(code: Coding, x: Tensor) -> Tensor:
+    """Since each layer at full size makes 0.2 GB or more of a frame of 512x768, in fp32.
+
+    x and the result: b c f h w; code takes and gives n c h w.
+    """
+    frames = [code(frame) for frame in rearrange(x, "b c f h w -> (b f) 1 c h w")]
+    return rearrange(torch.stack(frames), "(b f) 1 c h w -> b c f h w", b=len(x))
 
 
 def _kl_autoencoder(label: str, tensors: Mapping[str, Tensor]) -> Any:
     """Stable Diffusion's VAE by diffusers, from a file with its names or with those of the original, fp32."""
     prefix = next((p for p in _PREFIXES if f"{p}decoder.conv_in.weight" in tensors), None)
     if prefix is None:
-        raise TrainingError(f"{label} is no VAE that is known here: give one of Stable Diffusion's, or of TAESD's form")
+        raise TrainingError(_refusal(label))
     plain = {name[len(prefix) :]: tensor.float() for name, tensor in tensors.items() if name.startswith(prefix)}
+    try:
+        kl = _built(plain)
+    except (RuntimeError, KeyError) as error:
+        raise TrainingError(_refusal(label)) from error
+    return kl.requires_grad_(False).eval()
+
+
+def _refusal(label: str) -> str:
+    return f"{label} is no VAE that is known here: give one of Stable Diffusion's, or of TAESD's form"
+
+
+def _built(tensors: Mapping[str, Tensor]) -> Any:
+    """Raises RuntimeError or KeyError where the tensors are another network's."""
     try:
         from diffusers import AutoencoderKL
         from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
@@ -111,18 +130,27 @@ def _kl_autoencoder(label: str, tensors: Mapping[str, Tensor]) -> Any:
             "run pip install 'comfyui-unianimate[training]'"
         ) from error
 
-    original = "encoder.down.0.block.0.conv1.weight" in plain
-    block, levels = (
-        ("encoder.down.{}.block.0.conv1.weight" if original else "encoder.down_blocks.{}.resnets.0.conv1.weight"),
-        4,
-    )
+    original = "encoder.down.0.block.0.conv1.weight" in tensors
+    block = "encoder.down.{}.block.0.conv1.weight" if original else "encoder.down_blocks.{}.resnets.0.conv1.weight"
+    levels = 4
     config = {
-        "block_out_channels": [len(plain[block.format(level)]) for level in range(levels)],
+        "block_out_channels": [len(tensors[block.format(level)]) for level in range(levels)],
         "down_block_types": ["DownEncoderBlock2D"] * levels,
         "up_block_types": ["UpDecoderBlock2D"] * levels,
         "layers_per_block": 2,
         "latent_channels": 4,
     }
     kl = AutoencoderKL(**config)
-    kl.load_state_dict(convert_ldm_vae_checkpoint(plain, kl.config) if original else plain)
-    return kl.requires_grad_(False).eval()
+    if original:
+        kl.load_state_dict(convert_ldm_vae_checkpoint(dict(tensors), kl.config))
+    else:
+        kl.load_state_dict({_renamed(name): tensor for name, tensor in tensors.items()})
+    return kl
+
+
+def _renamed(name: str) -> str:
+    """sd-vae-ft-mse, among others, was published with the names that attention had before."""
+    if ".attentions." not in name:
+        return name
+    module, layer, kind = name.rsplit(".", 2)
+    return f"{module}.{_ATTENTION.get(layer, layer)}.{kind}"

@@ -78,7 +78,7 @@ def prepare(
             if isinstance(result, Exception):
                 raise result
             index, raw, poses = result
-            pictures = list(_encoded(raw.pictures, autoencoder, clip))
+            pictures = list(_encoded(source.names[index], raw.pictures, autoencoder, clip))
             images = torch.cat([image for _, image in pictures if image is not None]) if clip is not None else None
             latents = torch.cat([latent for latent, _ in pictures])
             write_sequence(_path(source, folder, index, suffix), latents, poses, raw.pictures, images)
@@ -98,7 +98,7 @@ def prepared(
 
 
 def _encoded(
-    pictures: Sequence[np.ndarray], autoencoder: Autoencoder, clip: Any
+    name: str, pictures: Sequence[np.ndarray], autoencoder: Autoencoder, clip: Any
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Pieces of latents, n 4 h w, and of picture embeddings, n C."""
     for start in range(0, len(pictures), FRAMES_AT_ONCE):
@@ -106,7 +106,9 @@ def _encoded(
         frames = rearrange(frames, "f h w c -> 1 c f h w")
         latents = rearrange(autoencoder.encode(frames), "1 c f h w -> f c h w").cpu()
         if not latents.isfinite().all():
-            raise ValueError("the VAE makes values that are no numbers of a picture: try it in another precision")
+            raise ValueError(
+                f"the VAE makes values that are no numbers of {name}: look at its pictures, or give another VAE"
+            )
         image = None if clip is None else clip.image(rearrange(frames, "1 c f h w -> f c h w"))[:, 0].cpu()
         yield latents, image
 

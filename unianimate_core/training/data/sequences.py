@@ -61,7 +61,9 @@ class PreparedSequence:
             ends = [0, *file.get_tensor(f"{kind}.ends").tolist()]
             packed = file.get_slice(f"{kind}.packed")
             pieces = [packed[ends[frame] : ends[frame + 1]] for frame in frames]
-        return torch.from_numpy(np.stack([cv2.imdecode(piece.numpy(), cv2.IMREAD_COLOR_RGB) for piece in pieces]))
+        # OpenCV's own RGB is known only to 4.11 and newer.
+        pictures = [cv2.imdecode(piece.numpy(), cv2.IMREAD_COLOR)[..., ::-1] for piece in pieces]
+        return torch.from_numpy(np.stack(pictures))
 
 
 def open_sequence(path: Path, name: str) -> PreparedSequence | None:

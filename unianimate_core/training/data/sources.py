@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
@@ -19,7 +21,8 @@ from ..settings import TrainingError
 from ..world import Split
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
-MOST_FRAMES = 512  # of one sequence; longer videos are cut
+MOST_FRAMES = 128  # of one sequence; longer videos are cut
+_END = 2**20  # bytes at each end of a video that tell it from others
 
 
 @dataclass(frozen=True)
@@ -91,8 +94,11 @@ class DrawnPeople:
 
 @dataclass(frozen=True)
 class _Piece:
+    """Frames start to stop of a video of total; content: a hash of it and its key points."""
+
     video: Path
     keypoints: Path
+    content: str
     start: int
     stop: int
     total: int
@@ -102,17 +108,27 @@ class VideoFolder:
     """Videos with a JSON of key points beside each: dance.mp4 and dance.json, a frame of the one for each of the other.
 
     Pictures are scaled until they cover height x width and cut about their middle, poses with them. The tracked
-    person of each video is taken. shortest: frames that a sequence must have.
+    person of each video is taken. shortest: frames that a sequence must have. but_not: a folder whose videos are not
+    taken, such as those that validation writes. most: sequences, of as many videos as there are; all unless given.
     Raises TrainingError where there is no video, or one without key points.
     """
 
     stills = 0
 
-    def __init__(self, folder: str | os.PathLike, height: int, width: int, shortest: int):
-        self.folder, self.height, self.width, self.shortest = Path(folder), height, width, shortest
+    def __init__(
+        self,
+        folder: str | os.PathLike,
+        height: int,
+        width: int,
+        shortest: int,
+        *,
+        but_not: str | os.PathLike | None = None,
+        most: int | None = None,
+    ):
+        self.folder, self.height, self.width, self.shortest, self.most = Path(folder), height, width, shortest, most
         if not self.folder.is_dir():
             raise TrainingError(f"there is no folder {folder}: give one with videos and key points beside them")
-        self.videos = sorted(path for path in self.folder.rglob("*") if path.suffix.lower() in VIDEO_SUFFIXES)
+        self.videos = _videos(self.folder, None if but_not is None else Path(but_not))
         if not self.videos:
             raise TrainingError(
                 f"{folder} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}): put videos there, and beside each "
@@ -127,23 +143,25 @@ class VideoFolder:
 
     @cached_property
     def pieces(self) -> list[_Piece]:
-        """Every video in pieces of at most MOST_FRAMES, by its number of key points."""
-        pieces = []
-        for video in self.videos:
-            keypoints = video.with_suffix(".json")
-            try:
-                total = len(read_keypoints(keypoints))
-            except PoseError as error:
-                raise TrainingError(str(error)) from error
-            if total < self.shortest:
-                raise TrainingError(
-                    f"{video.name} has {total} frames of key points, a clip needs {self.shortest}: "
-                    "remove it, or train with shorter clips"
-                )
-            count = -(-total // MOST_FRAMES)
-            ends = [round(total * part / count) for part in range(count + 1)]
-            pieces += [_Piece(video, keypoints, ends[i], ends[i + 1], total) for i in range(count)]
-        return pieces
+        """Every video in pieces of about MOST_FRAMES at most, none too short, by its number of key points."""
+        pieces = [piece for video in self.videos for piece in self._pieces_of(video)]
+        return pieces if self.most is None else sorted(pieces, key=lambda piece: piece.start)[: self.most]
+
+    def _pieces_of(self, video: Path) -> list[_Piece]:
+        keypoints = video.with_suffix(".json")
+        try:
+            total = len(read_keypoints(keypoints))
+        except PoseError as error:
+            raise TrainingError(str(error)) from error
+        if total < self.shortest:
+            raise TrainingError(
+                f"{video.name} has {total} frames of key points, a clip needs {self.shortest}: "
+                "remove it, or train with shorter clips"
+            )
+        content = _hash_of(video, keypoints)
+        count = min(-(-total // MOST_FRAMES), total // self.shortest)
+        ends = [round(total * part / count) for part in range(count + 1)]
+        return [_Piece(video, keypoints, content, *both, total) for both in pairwise(ends)]
 
     @property
     def names(self) -> list[str]:
@@ -151,33 +169,64 @@ class VideoFolder:
 
     def key(self, index: int) -> str:
         piece = self.pieces[index]
-        stamps = [(file.stat().st_size, file.stat().st_mtime_ns) for file in (piece.video, piece.keypoints)]
-        return content_hash("video", piece.video.name, stamps, piece.start, piece.stop, self.height, self.width)
+        return content_hash("video", piece.video.name, piece.content, piece.start, piece.stop, self.height, self.width)
 
     def read(self, index: int) -> RawSequence:
-        """Raises TrainingError where the video cannot be read, or has another number of frames than key points."""
+        """Raises TrainingError where the video cannot be read, has another number of frames than key points, or shows
+        nobody.
+        """
         piece = self.pieces[index]
+        last = piece.stop == piece.total  # reads on to the end, to count
         pictures, count, size = [], 0, (1, 1)
         try:
             for count, frame in enumerate(read_frames(piece.video), start=1):
                 size = frame.shape[1], frame.shape[0]
                 if piece.start < count <= piece.stop:
                     pictures.append(cover(frame, self.height, self.width))
+                if count == piece.stop and not last:
+                    break
         except ValueError as error:
             raise TrainingError(str(error)) from error
-        if count != piece.total:
+        if count != (piece.total if last else piece.stop):
             raise TrainingError(
                 f"{piece.video.name} has {count} frames, {piece.keypoints.name} {piece.total}: "
                 "find the poses of this video again, in every frame"
             )
         people = people_by_frame(read_keypoints(piece.keypoints))
         poses = choose_people(people, aspect=size[0] / size[1])[piece.start : piece.stop]
+        if all(pose.is_empty for pose in poses):
+            raise TrainingError(
+                f"nobody is found in {self.names[index]}, {len(poses)} frames: remove the video, cut it, or find its "
+                "poses again"
+            )
         return RawSequence(pictures, [covered(pose, size, (self.width, self.height)) for pose in poses])
 
     def description(self) -> dict[str, Any]:
         """Names and key points, not the folder's path, so that it may be moved."""
         keys = [self.key(index) for index in range(len(self.pieces))]
         return {"kind": "videos", "count": len(self.videos), "content": content_hash(keys)}
+
+
+def _videos(folder: Path, but_not: Path | None) -> list[Path]:
+    """Sorted. Hidden files are none: macOS leaves ._dance.mp4 beside dance.mp4 on other systems' disks."""
+    left_out = None if but_not is None else but_not.resolve()
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix.lower() in VIDEO_SUFFIXES
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+        and (left_out is None or not path.resolve().is_relative_to(left_out))
+    )
+
+
+def _hash_of(video: Path, keypoints: Path) -> str:
+    """The same for copies. Of a video its size and both ends are enough; key points may be edited anywhere."""
+    size = video.stat().st_size
+    with video.open("rb") as file:
+        first = file.read(_END)
+        file.seek(max(size - _END, 0))
+        ends = hashlib.sha256(first + file.read(_END))
+    return content_hash(size, ends.hexdigest(), hashlib.sha256(keypoints.read_bytes()).hexdigest())
 
 
 def cover(picture: np.ndarray, height: int, width: int) -> np.ndarray:
