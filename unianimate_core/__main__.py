@@ -109,7 +109,8 @@ def _demo(options: argparse.Namespace) -> None:
         from .demo import run_demo
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"the demo needs {error.name}, which is not installed: run pip install 'comfyui-unianimate[pose,video]'"
+            f"the demo needs {error.name}, which is not installed: "
+            'run pip install -e ".[pose,video]" in the folder of this pack'
         ) from error
 
     run_demo(options.output, character=options.character, temporal=options.temporal, steps=options.steps)

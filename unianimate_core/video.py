@@ -178,6 +178,6 @@ def _av() -> Any:
     except ImportError as error:
         raise ImportError(
             "reading and writing video needs PyAV, which is not installed: "
-            "run pip install 'comfyui-unianimate[video]' or pip install av"
+            'run pip install av, or pip install -e ".[video]" in the folder of this pack'
         ) from error
     return av
