@@ -44,7 +44,7 @@ from .paper_rows import (
 )
 from .paper_scores import Kept, Row, Scorer, above, continuity_table
 from .report import RESULTS, write
-from .sampling_options import add_sampling_options, described, sampling_of
+from .sampling_options import add_process_options, add_sampling_options, check_processes, described, sampling_of
 
 TITLE = "The paper's tables at the scale of the drawn world"
 KINDS = {
@@ -196,7 +196,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
         "--world", type=parse_world, default=mini.WORLD, help="JSON of WorldSettings (default: UniAnimate-mini's)"
     )
     parser.add_argument("--clips", type=int, default=50, help="characters and motions (default: 50)")
-    parser.add_argument("--frames", type=int, default=mini.FRAMES, help="of a clip, and of a segment (default: 16)")
+    parser.add_argument("--frames", type=int, default=mini.FRAMES, help="of a clip, and of a segment")
     parser.add_argument("--width", type=int, default=mini.WIDTH)
     parser.add_argument("--height", type=int, default=mini.HEIGHT)
     parser.add_argument("--ablation-width", type=int, default=small["width"], help="of what --ablations animate")
@@ -205,17 +205,12 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--segments", type=int, default=10, help="of a long video (default: 10)")
     add_sampling_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument(
-        "--processes", type=int, default=0,
-        help="that make videos, of one thread each, on a CPU under Linux (default: 0, this one with all threads)",
-    )  # fmt: skip
+    add_process_options(parser)
     parser.add_argument("--weights", type=Path, default=default_folder(), help="folder of LPIPS' and FVD's networks")
     parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="folder of finished videos")
     parser.add_argument("--output", type=Path, default=RESULTS / "paper_tables.md")
     options = parser.parse_args(arguments)
-    if options.processes and torch.device(options.device).type != "cpu":
-        parser.error(f"--processes {options.processes} is for a CPU, the device is {options.device}: leave it out")
+    check_processes(parser, options)
     return options
 
 

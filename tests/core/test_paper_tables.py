@@ -15,7 +15,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks import contact_sheet, paper_tables, train_ablation
+from benchmarks import contact_sheet, drift, paper_tables, train_ablation
 from benchmarks.animation import Animator, Given, Sampling
 from benchmarks.codec import load_codec
 from benchmarks.contact_sheet import Column, furthest_frame
@@ -162,11 +162,17 @@ def test_a_folder_without_trained_networks_is_refused(checkpoints, tmp_path):
         )
 
 
-def test_processes_are_refused_on_a_gpu(capsys):
-    """A process that was forked cannot use what its parent had begun there."""
+@pytest.mark.parametrize("parse", [paper_tables.parse, drift.parse], ids=["paper_tables", "drift"])
+@pytest.mark.parametrize(
+    ("device", "system", "message"),
+    [("cuda", "linux", "is for a CPU, the device is cuda"), ("cpu", "darwin", "is for Linux, this is darwin")],
+)
+def test_processes_are_refused_where_they_cannot_be_forked(parse, device, system, message, monkeypatch, capsys):
+    """One that was forked cannot use what its parent had begun on a GPU; macOS and Windows do not fork."""
+    monkeypatch.setattr("sys.platform", system)
     with pytest.raises(SystemExit):
-        paper_tables.parse(["--processes", "2", "--device", "cuda"])
-    assert "--processes 2 is for a CPU" in capsys.readouterr().err
+        parse(["--processes", "2", "--device", device])
+    assert f"--processes 2 {message}" in capsys.readouterr().err
 
 
 def test_processes_make_the_same_videos(unet, clips, tmp_path, capsys):
