@@ -22,6 +22,7 @@ from unianimate_core.evaluation.bootstrap import finite_mean
 from unianimate_core.evaluation.continuity import detail
 from unianimate_core.evaluation.metrics import FRAME_METRICS
 from unianimate_core.long_video import Seams, new_frames, split_segments
+from unianimate_core.pictures import as_pictures
 from unianimate_core.training.characters import DrawnClip, draw_clip
 from unianimate_core.training.data.autoencoders import Autoencoder
 
@@ -29,7 +30,7 @@ from .animation import Animator, Sampling
 from .codec import load_codec
 from .follower import Follower
 from .paper_rows import Bench, Network, digest_of, load_compared
-from .paper_scores import Kept, Row, as_video, continuity_row, continuity_table
+from .paper_scores import Kept, Row, continuity_row, continuity_table
 from .report import RESULTS, write
 from .sampling_options import add_process_options, add_sampling_options, check_processes, described, sampling_of
 
@@ -84,7 +85,7 @@ def scored(
         ]
         psnr = FRAME_METRICS["psnr_star"]
         scores[f"PSNR, {part} segment"] = np.array(
-            [finite_mean(psnr(as_video(v), as_video(t)).numpy()) for v, t in pairs]
+            [finite_mean(psnr(as_pictures(v), as_pictures(t)).numpy()) for v, t in pairs]
         )
         scores[f"detail, {part} segment"] = np.array([detail(v).mean() / detail(t).mean() for v, t in pairs])
     return Row(name, scores)

@@ -10,7 +10,8 @@ import pytest
 from tests.host.made_up import node_of, read_video
 from tests.host.server import PACK
 from unianimate_core import mini
-from unianimate_core.demo import animate, as_clip, as_frames, load_networks
+from unianimate_core.demo import animate, load_networks
+from unianimate_core.pictures import as_clip, as_frames
 from unianimate_core.pose import draw_poses
 from unianimate_core.training.characters import draw_clip
 
@@ -51,8 +52,8 @@ def test_the_first_run_needs_no_file_of_the_users_and_shows_what_the_demo_shows(
     assert decibels(truth, clip.frames) > CODED
 
     unet, vae = load_networks(network, mini.VAE)
-    own = animate(unet, vae, as_clip([clip.reference]), as_clip(drawn[:1]), as_clip(drawn[1:]), steps=mini.STEPS)
-    assert decibels(result, np.stack(as_frames(own))) > CODED
+    own = animate(unet, vae, as_clip(clip.reference[None]), as_clip(drawn[:1]), as_clip(drawn[1:]), steps=mini.STEPS)
+    assert decibels(result, as_frames(own)) > CODED
     assert decibels(result, truth) > decibels(reference, truth) + 3
 
 
