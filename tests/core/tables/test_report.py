@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import drift, paper_tables
 from benchmarks.animation import Sampling
+from benchmarks.paper_scores import Row, Scorer
 from benchmarks.sampling_options import sampling_of
 from unianimate_core import mini
 
@@ -52,6 +53,49 @@ def test_the_report_holds_every_table_and_says_what_was_not_measured(checkpoints
     paper_tables.main(command)
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").iterdir()} == kept
     assert (tmp_path / "report.md").read_text() == report
+
+
+def test_the_introduction_speaks_only_of_what_is_in_the_report(clips, tmp_path):
+    """Without ablations nothing was trained alike; where long videos are fewer, it says why."""
+    scorer = Scorer([clip.frames for clip in clips], tmp_path, "cpu")
+    alone = paper_tables.introduction(paper_tables.parse([]), scorer)
+    assert "trained alike" not in alone
+    assert "6 long videos of 10 segments, fewer because each takes at least the work of 20 clips" in alone
+    whole = paper_tables.introduction(paper_tables.parse(["--ablations", "x", "--long-clips", "50"]), scorer)
+    assert "trained alike" in whole
+    assert "fewer" not in whole
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict"),
+    [
+        ([6, 7, 8], "holds, and so does the whole interval"),
+        ([3, 7, 8], "holds; the interval crosses it"),
+        ([3, 4, 7], "**does not hold**; the interval crosses it"),
+        ([2, 3, 4], "**does not hold**"),
+        ([6], "holds"),
+    ],
+)
+def test_a_bar_is_judged_by_the_mean_and_by_the_whole_interval(values, verdict):
+    """A mean beyond the bar whose interval crosses it could be chance."""
+
+    def rows(gains, losses):
+        psnr = {
+            paper_tables.UNIFIED: gains,
+            paper_tables.COPY: np.zeros(len(gains)),
+            paper_tables.WRONG: np.zeros(len(gains)),
+            paper_tables.MAMBA: losses,
+        }
+        return {name: Row(name, {"psnr_star": np.asarray(own, float)}) for name, own in psnr.items()}
+
+    chain = Row("chain", {"mean jump": np.array([1.0, 1.6])})
+    both = rows(values, np.asarray(values) - 2)
+    copied, mistaken, below, jump = paper_tables.verdicts(both, both[paper_tables.MAMBA], chain).splitlines()
+    assert copied.endswith(f"asked for is at least 5.0: {verdict}")
+    assert mistaken.endswith(f": {verdict}")
+    assert below.startswith("- dB of Mamba below Transformer: 2.00")
+    assert ": **does not hold**" in below
+    assert jump.endswith("asked for is at most 1.5: holds; the interval crosses it")
 
 
 def test_the_world_of_training_can_be_told():
