@@ -79,3 +79,21 @@ def test_a_drawn_person_can_be_chained_from_key_points(host, graph):
     )
     assert run.error is None
     assert read_video(host.output(run, saver)).shape == (12, mini.HEIGHT, mini.WIDTH, 3)
+
+
+def test_the_packs_own_checkpoint_is_converted_into_the_users_folder(host):
+    """An update of the pack would take away what lay in it."""
+    before = set(mini.NETWORKS.iterdir())
+    inputs = {"checkpoint": mini.TRANSFORMER.name, "precision": "bf16"}
+    assert host.run({"1": {"class_type": "ConvertUniAnimate", "inputs": inputs}}).error is None
+    assert (host.base / "models" / "unianimate" / f"{mini.TRANSFORMER.stem}_bf16.safetensors").is_file()
+    assert set(mini.NETWORKS.iterdir()) == before
+
+
+def test_a_drawn_clip_beyond_memory_is_refused(host, graph):
+    """206 GB for the largest of each input; the sentence says how many frames there may be."""
+    drawn = node_of(graph, "UniAnimateDrawnPerson")
+    graph[drawn]["inputs"] |= {"frames": 4096, "width": 2048, "height": 2048}
+    error = host.run(graph).error
+    assert error is not None
+    assert "4096 frames of 2048x2048 take too much memory: give at most 48 of that size" in error
