@@ -91,7 +91,7 @@ ABLATION = replace(
         image_tokens=1,
     ),
     settings=MINI.settings | {"width": 64, "height": 128},
-    run=MINI.run | {"steps": 1_000},
+    run=MINI.run | {"steps": 700},
     characters=800,
 )
 

@@ -52,6 +52,7 @@ class Squares:
     """Sequences of 4 frames, in each of which a square of one colour moves, and a bone with it."""
 
     count: int = 3
+    stills: int = 0
 
     @property
     def names(self) -> list[str]:

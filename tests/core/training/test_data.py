@@ -192,12 +192,12 @@ def test_processes_share_each_step(tmp_path):
 
 
 @pytest.mark.parametrize(("length", "count", "largest"), [(16, 4, 4), (2, 2, 4), (5, 1, 3), (30, 16, 4)])
-def test_frames_are_evenly_spaced_and_within_the_sequence(length, count, largest):
+def test_frames_are_evenly_spaced_and_within_the_motion(length, count, largest):
     random, strides, starts = np.random.default_rng(0), set(), set()
     for _ in range(300):
-        frames = draw_frames(random, length, count, largest)
+        frames = draw_frames(random, range(3, 3 + length), count, largest)
         assert len(frames) == count
-        assert 0 <= frames[0] <= frames[-1] < length
+        assert 3 <= frames[0] <= frames[-1] < 3 + length
         steps = set(np.diff(frames))
         assert len(steps) <= 1
         strides |= steps
@@ -205,6 +205,21 @@ def test_frames_are_evenly_spaced_and_within_the_sequence(length, count, largest
     if count > 1:
         assert strides == set(range(1, min(largest, (length - 1) // (count - 1)) + 1))
     assert len(starts) > 1 or length == count
+
+
+def test_a_still_is_a_reference_and_never_a_frame(tmp_path):
+    """A clip that began on the picture of another moment would teach a jump behind the first frame."""
+    prepare(Squares(), tmp_path, linear())
+    sequences = [replace(sequence, stills=2) for sequence in prepared(Squares(), tmp_path, linear())]
+    clips = TrainingClips(sequences, SETTINGS)
+    references = set()
+    for position in range(40):
+        clip = clips[position]
+        sequence = next(sequence for sequence in sequences if sequence.name == clip.names[0])
+        stills = sequence.latents([0, 1])
+        assert not any(still.equal(frame) for still in stills.unbind(1) for frame in clip.latents[0].unbind(1))
+        references |= {still for still in (0, 1) if stills[:, still].equal(clip.reference_latent[0, :, 0])}
+    assert references == {0, 1}
 
 
 def test_a_clip_is_that_of_its_frames(tmp_path):

@@ -72,7 +72,7 @@ class TrainingClips(Dataset):
         return read_clip(
             sequence,
             reference=int(random.integers(sequence.length)),
-            frames=draw_frames(random, sequence.length, count, settings.largest_stride),
+            frames=draw_frames(random, range(sequence.stills, sequence.length), count, settings.largest_stride),
             t=t,
             kept=draw_kept(random, settings),
             noise_seed=int(random.integers(2**63)),
@@ -100,13 +100,14 @@ def _random(seed: int, stream: int, number: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([seed, stream, number]))
 
 
-def draw_frames(random: np.random.Generator, length: int, count: int, largest_stride: int) -> list[int]:
-    """`count` evenly spaced frames of a sequence of `length`, forwards in time."""
+def draw_frames(random: np.random.Generator, motion: range, count: int, largest_stride: int) -> list[int]:
+    """`count` evenly spaced frames of a motion, forwards in time."""
+    length = len(motion)
     largest = 1 if count == 1 else (length - 1) // (count - 1)
     assert largest >= 1, "sources refuse sequences that are too short"
     stride = int(random.integers(1, min(largest, largest_stride) + 1))
     start = int(random.integers(length - stride * (count - 1)))
-    return [start + stride * index for index in range(count)]
+    return [motion[start + stride * index] for index in range(count)]
 
 
 def read_clip(

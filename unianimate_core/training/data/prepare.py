@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ def prepared(
     suffix = _encoders_hash(autoencoder, clip)
     found = [open_sequence(_path(source, folder, index, suffix), name) for index, name in enumerate(source.names)]
     assert None not in found, "prepare() has run"
-    return [sequence for sequence in found if sequence is not None]
+    return [replace(sequence, stills=source.stills) for sequence in found if sequence is not None]
 
 
 def _encoded(

@@ -25,11 +25,15 @@ JPEG_QUALITY = 95
 
 @dataclass(frozen=True)
 class PreparedSequence:
-    """A file of one sequence, read in pieces. name: as errors and curves call it."""
+    """A file of one sequence, read in pieces. name: as errors and curves call it.
+
+    stills: pictures at the beginning that belong to no motion and may only be references.
+    """
 
     path: Path
     name: str
     length: int
+    stills: int = 0
 
     def latents(self, frames: Sequence[int]) -> Tensor:
         """4 f h w, fp32, latent units."""

@@ -6,7 +6,7 @@ import os
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -30,8 +30,13 @@ class RawSequence:
 
 
 class Source(Protocol):
-    """Sequences by number. names: one each; key(i): a hash of all that decides what read(i) gives."""
+    """Sequences by number. names: one each; key(i): a hash of all that decides what read(i) gives.
 
+    stills: pictures at the beginning of each sequence that belong to no motion.
+    """
+
+    @property
+    def stills(self) -> int: ...
     @property
     def names(self) -> list[str]: ...
     def key(self, index: int) -> str: ...
@@ -43,7 +48,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class DrawnPeople:
-    """Drawn characters; the first picture of each sequence is the character's reference, the others are a motion.
+    """Drawn characters; the first picture of each sequence is a still of the character, the others are a motion.
 
     count: how many, to which more may be added when a run is continued; frames: of each motion; height, width: pixels;
     world: characters.WorldSettings.
@@ -55,6 +60,7 @@ class DrawnPeople:
     width: int
     split: Split
     world: Any
+    stills: ClassVar[int] = 1
 
     def __post_init__(self) -> None:
         if self.count < 1:
@@ -98,6 +104,8 @@ class VideoFolder:
     person of each video is taken. shortest: frames that a sequence must have.
     Raises TrainingError where there is no video, or one without key points.
     """
+
+    stills = 0
 
     def __init__(self, folder: str | os.PathLike, height: int, width: int, shortest: int):
         self.folder, self.height, self.width, self.shortest = Path(folder), height, width, shortest
