@@ -65,9 +65,16 @@ class Animator:
             conditions = self._conditions(clip, given) | {"pose": self._drawn(clip.poses, clip)}
             if given.first_frame:
                 conditions["first_frame"] = self._pictures(clip.frames[:1])
-            prior = SINGLE_PRIOR if self.sampling.noise_prior else 0
-            sampling = {"steps": self.sampling.steps, "guidance": self.sampling.guidance, "prior": prior, "seed": seed}
-            return as_frames(self.codec.decode(sample_clip(self.unet, conditions, self.text, **sampling)))
+            latents = sample_clip(
+                self.unet,
+                conditions,
+                self.text,
+                steps=self.sampling.steps,
+                guidance=self.sampling.guidance,
+                prior=SINGLE_PRIOR if self.sampling.noise_prior else 0,
+                seed=seed,
+            )
+            return as_frames(self.codec.decode(latents))
 
     def chained(self, clip: DrawnClip, segments: Sequence[range], seed: int, seams: Seams = PAPERS) -> np.ndarray:
         """Segment after segment, each beginning with the last picture of the one before: the paper's way."""

@@ -74,14 +74,22 @@ def animate(
     """
     conditions = {"pose": poses, "reference_pose": reference_pose, "reference_latent": vae.encode(reference)}
     text = torch.zeros(1, 1, unet.config.context_dim)
-    sampling = {"steps": steps, "guidance": mini.GUIDANCE, "prior": mini.NOISE_PRIOR, "seed": NOISE_SEED}
     with tqdm(desc="denoising", unit=" steps") as bar:
 
         def progress(step: int, total: int, x0: Tensor) -> None:
             bar.total = total
             bar.update()
 
-        latents = sample_clip(unet, conditions, text, **sampling, callback=progress)
+        latents = sample_clip(
+            unet,
+            conditions,
+            text,
+            steps=steps,
+            guidance=mini.GUIDANCE,
+            prior=mini.NOISE_PRIOR,
+            seed=NOISE_SEED,
+            callback=progress,
+        )
     return vae.decode(latents)
 
 

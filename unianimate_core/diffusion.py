@@ -197,7 +197,8 @@ def sample_clip(
     starting_latents. steps, callback: as of ddim_sample. The same seed means the same noise on any device.
     """
     reference = conditions["reference_latent"]
-    shape = (1, 4, conditions["pose"].shape[2], *reference.shape[-2:])
+    height, width = reference.shape[-2:]
+    shape = (1, 4, conditions["pose"].shape[2], height, width)
     generator = torch.Generator().manual_seed(seed)
     start = starting_latents(shape, generator, reference.cpu(), prior=prior, offset=offset).to(reference.device)
     return ddim_sample(guided(unet, conditions, text, guidance), start, steps, callback=callback)

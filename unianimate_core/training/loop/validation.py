@@ -62,10 +62,17 @@ class Validation:
             "reference_latent": sequence.latents([0])[None].to(device),
             "image": None if image is None else image[None].to(device),
         }
-        sampling = {"steps": self.run.validation_steps, "guidance": self.run.guidance, "prior": 0}
-        noise = {"seed": self.seed + number, "offset": self.offset_noise}
         with accelerator.autocast():
-            result = sample_clip(unet, conditions, self.text.to(device), **sampling, **noise)
+            result = sample_clip(
+                unet,
+                conditions,
+                self.text.to(device),
+                steps=self.run.validation_steps,
+                guidance=self.run.guidance,
+                prior=0,
+                seed=self.seed + number,
+                offset=self.offset_noise,
+            )
         result = self.autoencoder.decode(result.float()).cpu().clamp(0, 1)
         through_vae = self.autoencoder.decode(sequence.latents(frames)[None]).cpu().clamp(0, 1)
         self._write(self.folder / f"step_{step:08d}" / f"{number:02d}.mp4", reference, poses, result, truth)
