@@ -92,7 +92,7 @@ ABLATION = replace(
     ),
     settings=MINI.settings | {"width": 64, "height": 128},
     run=MINI.run | {"steps": 700},
-    characters=800,
+    characters=640,
 )
 
 PRESETS = {
