@@ -8,12 +8,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 
-from unianimate_core.diffusion import Denoiser, ddim_sample, guided, starting_latents
+from unianimate_core.diffusion import Denoiser, ddim_sample, guided, sample_clip, starting_latents
 from unianimate_core.long_video import PAPERS, Handover, Seams, chain_segments, sample_windows
 from unianimate_core.model import UNet
+from unianimate_core.pictures import as_clip, as_frames
 from unianimate_core.pose import Pose, draw_poses
 from unianimate_core.seams import held
 from unianimate_core.training.characters import DrawnClip
@@ -65,8 +65,16 @@ class Animator:
             conditions = self._conditions(clip, given) | {"pose": self._drawn(clip.poses, clip)}
             if given.first_frame:
                 conditions["first_frame"] = self._pictures(clip.frames[:1])
-            start = self._start(conditions, len(clip.frames), seed, SINGLE_PRIOR)
-            return as_frames(self.codec.decode(ddim_sample(self._guided(conditions), start, self.sampling.steps)))
+            latents = sample_clip(
+                self.unet,
+                conditions,
+                self.text,
+                steps=self.sampling.steps,
+                guidance=self.sampling.guidance,
+                prior=SINGLE_PRIOR if self.sampling.noise_prior else 0,
+                seed=seed,
+            )
+            return as_frames(self.codec.decode(latents))
 
     def chained(self, clip: DrawnClip, segments: Sequence[range], seed: int, seams: Seams = PAPERS) -> np.ndarray:
         """Segment after segment, each beginning with the last picture of the one before: the paper's way."""
@@ -80,7 +88,7 @@ class Animator:
             own = conditions | {"pose": self._drawn([clip.poses[frame] for frame in frames], clip)}
             if handover is not None:
                 own["first_frame"] = handover.picture
-            start = self._start(own, len(frames), own_seed, LONG_PRIOR)
+            start = self._start(own, len(frames), own_seed)
             denoiser = self._guided(own)
             if seams.hold_latents and handover is not None and handover.latents is not None:
                 noise = torch.randn(handover.latents.shape, generator=torch.Generator().manual_seed(own_seed))
@@ -98,7 +106,7 @@ class Animator:
             def denoiser_for_window(frames: list[int]) -> Denoiser:
                 return self._guided(conditions | {"pose": self._drawn([clip.poses[frame] for frame in frames], clip)})
 
-            start = self._start(conditions, len(clip.frames), seed, LONG_PRIOR)
+            start = self._start(conditions, len(clip.frames), seed)
             latents = sample_windows(denoiser_for_window, start, self.sampling.steps, window, overlap)
             return np.concatenate([as_frames(self.codec.decode(part)) for part in latents.split(window, dim=2)])
 
@@ -120,15 +128,16 @@ class Animator:
     def _guided(self, conditions: dict[str, Tensor]) -> Denoiser:
         return guided(self.unet, conditions, self.text, self.sampling.guidance)
 
-    def _start(self, conditions: dict[str, Tensor], frames: int, seed: int, prior: int) -> Tensor:
+    def _start(self, conditions: dict[str, Tensor], frames: int, seed: int) -> Tensor:
+        """Of a long video, or of a segment of one."""
         reference = conditions["reference_latent"].cpu()
         height, width = reference.shape[-2:]
         noise = starting_latents(
             (1, 4, frames, height, width),
             torch.Generator().manual_seed(seed),
             reference,
-            prior=prior if self.sampling.noise_prior else 0,
-            long_video=prior == LONG_PRIOR,
+            prior=LONG_PRIOR if self.sampling.noise_prior else 0,
+            long_video=True,
         )
         return noise.to(self.device)
 
@@ -136,11 +145,4 @@ class Animator:
         return self._pictures(draw_poses(poses, *clip.reference.shape[:2]))
 
     def _pictures(self, frames: np.ndarray) -> Tensor:
-        """uint8 f h w 3 to 1 3 f h w in [0, 1]."""
-        return rearrange(torch.from_numpy(frames).to(self.device).float() / 255, "f h w c -> 1 c f h w")
-
-
-def as_frames(pictures: Tensor) -> np.ndarray:
-    """1 3 f h w in [0, 1] to uint8 f h w 3."""
-    eight_bit = (pictures.float().clamp(0, 1) * 255).round().to(torch.uint8)
-    return rearrange(eight_bit, "1 c f h w -> f h w c").cpu().numpy()
+        return as_clip(frames).to(self.device)

@@ -22,6 +22,7 @@ from unianimate_core.evaluation.bootstrap import finite_mean
 from unianimate_core.evaluation.continuity import detail
 from unianimate_core.evaluation.metrics import FRAME_METRICS
 from unianimate_core.long_video import Seams, new_frames, split_segments
+from unianimate_core.pictures import as_pictures
 from unianimate_core.training.characters import DrawnClip, draw_clip
 from unianimate_core.training.data.autoencoders import Autoencoder
 
@@ -29,9 +30,9 @@ from .animation import Animator, Sampling
 from .codec import load_codec
 from .follower import Follower
 from .paper_rows import Bench, Network, digest_of, load_compared
-from .paper_scores import Kept, Row, as_video, continuity_row, continuity_table
+from .paper_scores import Kept, Row, continuity_row, continuity_table
 from .report import RESULTS, write
-from .sampling_options import add_sampling_options, described, sampling_of
+from .sampling_options import add_process_options, add_sampling_options, check_processes, described, sampling_of
 
 # How segments meet, and whether each starts from the noise prior.
 WAYS: dict[str, tuple[Seams, bool]] = {
@@ -84,7 +85,7 @@ def scored(
         ]
         psnr = FRAME_METRICS["psnr_star"]
         scores[f"PSNR, {part} segment"] = np.array(
-            [finite_mean(psnr(as_video(v), as_video(t)).numpy()) for v, t in pairs]
+            [finite_mean(psnr(as_pictures(v), as_pictures(t)).numpy()) for v, t in pairs]
         )
         scores[f"detail, {part} segment"] = np.array([detail(v).mean() / detail(t).mean() for v, t in pairs])
     return Row(name, scores)
@@ -122,7 +123,7 @@ def compared_network(options: argparse.Namespace, codec: Autoencoder, sampling: 
     return network, f"{options.transformer.name}, {network.parameters / 1e6:.2f} M parameters"
 
 
-def parse() -> argparse.Namespace:
+def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--transformer", type=Path, help="a trained network (default: the made-up one)")
     parser.add_argument(
@@ -130,17 +131,18 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--vae", type=Path, default=mini.VAE, help="of the drawn world (default: the shipped one)")
     parser.add_argument("--clips", type=int, default=10, help="characters and motions (default: 10)")
-    parser.add_argument("--frames", type=int, default=16, help="of a segment (default: 16)")
+    parser.add_argument("--frames", type=int, default=mini.FRAMES, help="of a segment")
     parser.add_argument("--segments", type=int, default=10, help="of a video (default: 10)")
-    parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--height", type=int, default=192)
+    parser.add_argument("--width", type=int, default=mini.WIDTH)
+    parser.add_argument("--height", type=int, default=mini.HEIGHT)
     add_sampling_options(parser)
-    parser.add_argument("--processes", type=int, default=0, help="that make videos, on a CPU (default: this one)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    add_process_options(parser)
     parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="folder of finished videos")
     parser.add_argument("--output", type=Path, default=RESULTS / "drift.md")
-    return parser.parse_args()
+    options = parser.parse_args(arguments)
+    check_processes(parser, options)
+    return options
 
 
 if __name__ == "__main__":

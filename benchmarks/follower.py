@@ -13,14 +13,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from unianimate_core.long_video import PAPERS, Handover, Seams, chain_segments
+from unianimate_core.pictures import as_clip, as_frames
 from unianimate_core.training.characters import DrawnClip
 from unianimate_core.training.data.autoencoders import Autoencoder
 
-from .animation import Sampling, as_frames
+from .animation import Sampling
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class Follower:
     @torch.no_grad()
     def chained(self, clip: DrawnClip, segments: Sequence[range], seed: int, seams: Seams = PAPERS) -> np.ndarray:
         """As Animator.chained."""
-        pictures = rearrange(torch.from_numpy(clip.frames).float() / 255, "f h w c -> 1 c f h w")
-        truth = torch.cat([self.codec.encode(part) for part in pictures.split(16, dim=2)], dim=2)
+        truth = torch.cat([self.codec.encode(part) for part in as_clip(clip.frames).split(16, dim=2)], dim=2)
 
         def sample(frames: range, handover: Handover | None, own_seed: int) -> Tensor:
             own = truth[:, :, frames.start : frames.stop]

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from einops import rearrange
 from torch import Tensor
 
 from unianimate_core.atomic import replacing
@@ -19,6 +18,7 @@ from unianimate_core.evaluation.fvd import CLIP_FRAMES, InflatedInception, fvd_e
 from unianimate_core.evaluation.metrics import FRAME_METRICS, FVD, LPIPS, METRICS
 from unianimate_core.evaluation.perceptual import PerceptualDistance
 from unianimate_core.evaluation.weights import BACKBONES, I3D
+from unianimate_core.pictures import as_pictures
 
 from .report import table
 
@@ -69,7 +69,7 @@ class Scorer:
 
     def __init__(self, truths: Sequence[np.ndarray], weights: Path, device: torch.device | str, skip: int = 0):
         """skip: frames at the beginning that do not count, because they were given."""
-        self.truths = [as_video(video[skip:]) for video in truths]
+        self.truths = [as_pictures(video[skip:]) for video in truths]
         self.skip = skip
         self.missing = [file.name for file in (BACKBONES["vgg"], I3D) if not (weights / file.name).is_file()]
         self.frame_metrics = {name: FRAME_METRICS[name] for name in PAPER_METRICS}
@@ -85,7 +85,7 @@ class Scorer:
         return [*self.frame_metrics, *([FVD] if self.network else [])]
 
     def row(self, name: str, videos: Sequence[np.ndarray]) -> Row:
-        results = [as_video(video[self.skip :]) for video in videos]
+        results = [as_pictures(video[self.skip :]) for video in videos]
         scores = {
             metric: np.array([finite_mean(measure(a, b).numpy()) for a, b in zip(results, self.truths, strict=True)])
             for metric, measure in self.frame_metrics.items()
@@ -145,11 +145,6 @@ def continuity_table(rows: Sequence[Row]) -> str:
     metrics = list(rows[0].scores)
     lines = [[row.name, *(row.estimate(metric).shown(2) for metric in metrics)] for row in rows]
     return table(["", *metrics], lines)
-
-
-def as_video(video: np.ndarray) -> Tensor:
-    """uint8 f h w 3 to f 3 h w in [0, 1], as the metrics take it."""
-    return rearrange(torch.from_numpy(video), "f h w c -> f c h w").float() / 255
 
 
 def _whole_clips(video: Tensor) -> list[Tensor]:

@@ -1,8 +1,11 @@
-"""The options by which every comparison of trained small networks says how they are sampled."""
+"""The options by which every comparison of trained small networks says how they are sampled, and on what."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+
+import torch
 
 from unianimate_core import mini
 
@@ -30,6 +33,25 @@ def add_sampling_options(parser: argparse.ArgumentParser) -> None:
         default="fp32",
         help="of network and VAE (default: fp32); bf16, in which the small networks were trained, is faster",
     )
+
+
+def add_process_options(parser: argparse.ArgumentParser) -> None:
+    """--device and --processes; check_processes says which go together."""
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=0,
+        help="that make videos, of one thread each, on a CPU under Linux (default: 0, this one with all threads)",
+    )
+
+
+def check_processes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Ends the command where processes are asked for that cannot be: a fork cannot use a GPU, nor live elsewhere."""
+    if options.processes and torch.device(options.device).type != "cpu":
+        parser.error(f"--processes {options.processes} is for a CPU, the device is {options.device}: leave it out")
+    if options.processes and sys.platform != "linux":
+        parser.error(f"--processes {options.processes} is for Linux, this is {sys.platform}: leave it out")
 
 
 def sampling_of(options: argparse.Namespace) -> Sampling:

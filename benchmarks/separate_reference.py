@@ -8,7 +8,6 @@ way up takes again. Its last layers begin at zero, so that training starts witho
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,10 +15,8 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from einops import rearrange, repeat
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from unianimate_core.atomic import replacing
 from unianimate_core.checkpoint import CheckpointError, files
 from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
@@ -107,12 +104,6 @@ def _on_each_frame(features: Tensor, frames: int) -> Tensor:
 def metadata_of_separate(config: ModelConfig) -> dict[str, str]:
     """What tells a file of such a network from others, and how to build it."""
     return {METADATA_KEY: json.dumps(asdict(config))}
-
-
-def save(unet: SeparateReferenceUNet, destination: str | os.PathLike) -> None:
-    """As safetensors, by the names of the modules, with the configuration in the metadata."""
-    with replacing(destination) as path:
-        save_file(unet.state_dict(), path, metadata={"format": "pt", **metadata_of_separate(unet.config)})
 
 
 def load_network(path: Path, device: torch.device | str = "cpu") -> UNet:

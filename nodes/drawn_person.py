@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import numpy as np
+import comfy.model_management
 import torch
 from comfy_api.latest import io
-from torch import Tensor
 
 from ..unianimate_core import mini
-from ..unianimate_core.pose import draw_poses, frames_of_people
+from ..unianimate_core.pictures import as_values
+from ..unianimate_core.pose import frames_of_people, iter_drawn
 from ..unianimate_core.training.characters import draw_clip
 from ..unianimate_core.training.people.motion import FPS
 from .pose import PoseKeypoints
+
+MOST_PIXELS = 512 * 768 * 512  # of all frames together: 2.4 GB for each of the two videos that come out
 
 
 class DrawnPerson(io.ComfyNode):
@@ -53,13 +55,17 @@ class DrawnPerson(io.ComfyNode):
 
     @classmethod
     def execute(cls, character: int, frames: int, width: int, height: int) -> io.NodeOutput:
-        clip = draw_clip(character, frames, height, width, split="test", world=mini.WORLD)
-        reference_pose, poses = (draw_poses(some, height, width) for some in ([clip.reference_pose], clip.poses))
+        if frames * width * height > MOST_PIXELS:
+            most = MOST_PIXELS // (width * height)
+            raise ValueError(
+                f"{frames} frames of {width}x{height} take too much memory: give at most {most} of that size"
+            )
+        stop = comfy.model_management.throw_exception_if_processing_interrupted
+        clip = draw_clip(character, frames, height, width, split="test", world=mini.WORLD, before_frame=stop)
+        drawn = torch.empty(1 + frames, height, width, 3)  # the reference's pose first
+        for picture, pose in zip(drawn, iter_drawn([clip.reference_pose, *clip.poses], height, width), strict=True):
+            stop()
+            picture[:] = as_values(pose)
         keypoints = frames_of_people([[pose] for pose in clip.poses], width, height)
-        pictures = (as_image(some) for some in (clip.reference[None], reference_pose, poses, clip.frames))
-        return io.NodeOutput(*pictures, float(FPS), keypoints)
-
-
-def as_image(frames: np.ndarray) -> Tensor:
-    """uint8 f h w 3 to IMAGE."""
-    return torch.from_numpy(frames).float() / 255
+        reference, truth = as_values(clip.reference[None]), as_values(clip.frames)
+        return io.NodeOutput(reference, drawn[:1], drawn[1:], truth, float(FPS), keypoints)

@@ -35,7 +35,8 @@ class LoadUniAnimate(io.ComfyNode):
                 io.Combo.Input(
                     "checkpoint",
                     options=model_files.choices(CHECKPOINT),
-                    tooltip="In models/unianimate: the released .pth, or its conversion to .safetensors.",
+                    tooltip="In models/unianimate: the released .pth, or its conversion to .safetensors. "
+                    "unianimate_mini comes with the pack: it is small, and knows drawn people alone.",
                 ),
                 io.Combo.Input(
                     "clip",
@@ -107,7 +108,7 @@ class ConvertUniAnimate(io.ComfyNode):
                 io.Combo.Input(
                     "checkpoint",
                     options=model_files.choices(CHECKPOINT),
-                    tooltip="The file to convert, in models/unianimate. It is left as it is.",
+                    tooltip="The file to convert, in models/unianimate. It stays, and the new one goes there too.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -129,7 +130,7 @@ class ConvertUniAnimate(io.ComfyNode):
     @classmethod
     def execute(cls, checkpoint: str, precision: str) -> io.NodeOutput:
         source = Path(model_files.path_of(checkpoint, CHECKPOINT))
-        destination = source.with_name(f"{source.stem}_{precision}.safetensors")
+        destination = model_files.folder_for_new(source) / f"{source.stem}_{precision}.safetensors"
         bar = comfy.utils.ProgressBar(1)
 
         def progress(done: int, total: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import folder_paths
 
@@ -56,6 +57,13 @@ def register_folders() -> None:
         folder_paths.folder_names_and_paths[folder] = (paths, set(known) | extensions)
     folder_paths.add_model_folder_path("unianimate", str(mini.NETWORKS))
     folder_paths.add_model_folder_path("vae", str(mini.VAES))
+
+
+def folder_for_new(source: Path) -> Path:
+    """Where a file made of this checkpoint goes: beside it, or for the pack's own into the user's first folder."""
+    if mini.NETWORKS in source.resolve().parents:
+        return Path(folder_paths.get_folder_paths("unianimate")[0])
+    return source.parent
 
 
 def choices(file: PublishedFile) -> list[str]:

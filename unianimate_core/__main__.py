@@ -100,7 +100,7 @@ def _add_demo(commands) -> None:
     command.add_argument("--output", type=Path, default=Path("demo.mp4"), help="video to write (default: demo.mp4)")
     command.add_argument("--character", type=int, default=0, help="number of the person and motion (default: 0)")
     command.add_argument("--temporal", choices=("transformer", "mamba"), default="transformer", help="of the network")
-    command.add_argument("--steps", type=int, default=10, help="denoising steps (default: 10)")
+    command.add_argument("--steps", type=int, help="denoising steps (default: the few that the small network needs)")
     command.set_defaults(run=_demo)
 
 
@@ -109,7 +109,8 @@ def _demo(options: argparse.Namespace) -> None:
         from .demo import run_demo
     except ModuleNotFoundError as error:
         raise ImportError(
-            f"the demo needs {error.name}, which is not installed: run pip install 'comfyui-unianimate[pose,video]'"
+            f"the demo needs {error.name}, which is not installed: "
+            'run pip install -e ".[pose,video]" in the folder of this pack'
         ) from error
 
     run_demo(options.output, character=options.character, temporal=options.temporal, steps=options.steps)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -16,9 +15,10 @@ from tqdm import tqdm
 
 from . import mini
 from .checkpoint import load_unet
-from .diffusion import ddim_sample, guided, starting_latents
+from .diffusion import sample_clip
 from .evaluation.metrics import psnr, ssim
 from .model import UNet
+from .pictures import as_clip, as_frames
 from .pose import draw_poses
 from .tiny_vae import TinyVAE, load_tiny_vae
 from .training.characters import draw_clip
@@ -32,11 +32,11 @@ CAPTION_HEIGHT = 32
 
 
 def run_demo(
-    destination: str | os.PathLike, *, character: int = 0, temporal: str = "transformer", steps: int = mini.STEPS
+    destination: str | os.PathLike, *, character: int = 0, temporal: str = "transformer", steps: int | None = None
 ) -> None:
     """Write reference, driving poses, result and truth side by side, and print how near the result is to the truth.
 
-    character: number of a held-out person and motion; temporal: one of NETWORKS.
+    character: number of a held-out person and motion; temporal: one of NETWORKS; steps: None for the mini's.
     Raises as ddim_timesteps and video_writer do, and FileNotFoundError where the network is absent.
     """
     check_destination(destination)
@@ -46,12 +46,13 @@ def run_demo(
     print(f"UniAnimate-mini ({size / 1e6:.1f} million parameters, temporal {temporal}), character {character}.")
 
     clip = draw_clip(character, mini.FRAMES, mini.HEIGHT, mini.WIDTH, split="test", world=mini.WORLD)
-    reference_pose, *poses = draw_poses([clip.reference_pose, *clip.poses], mini.HEIGHT, mini.WIDTH)
-    reference, truth = as_clip([clip.reference]), as_clip(clip.frames)
-    result = animate(unet, vae, reference, as_clip([reference_pose]), as_clip(poses), steps=steps)
+    drawn = draw_poses([clip.reference_pose, *clip.poses], mini.HEIGHT, mini.WIDTH)
+    reference, truth = as_clip(clip.reference[None]), as_clip(clip.frames)
+    steps = mini.STEPS if steps is None else steps
+    result = animate(unet, vae, reference, as_clip(drawn[:1]), as_clip(drawn[1:]), steps=steps)
 
     with video_writer(destination, FPS) as video:
-        for pose, frame, true_frame in zip(poses, as_frames(result), clip.frames, strict=True):
+        for pose, frame, true_frame in zip(drawn[1:], as_frames(result), clip.frames, strict=True):
             video.write(side_by_side(clip.reference, pose, frame, true_frame))
     print(f"Wrote {destination}: {mini.FRAMES} frames in {time.perf_counter() - started:.1f} s.")
     print(f"Result against truth:          {likeness(result, truth)}")
@@ -72,21 +73,23 @@ def animate(
     Text states are zeros and there is no picture embedding, as the small networks were trained.
     """
     conditions = {"pose": poses, "reference_pose": reference_pose, "reference_latent": vae.encode(reference)}
-    denoiser = guided(unet, conditions, torch.zeros(1, 1, unet.config.context_dim), mini.GUIDANCE)
-    frames, height, width = poses.shape[2:]
-    start = starting_latents(
-        (1, 4, frames, height // 8, width // 8),
-        torch.Generator().manual_seed(NOISE_SEED),
-        conditions["reference_latent"],
-        prior=mini.NOISE_PRIOR,
-    )
+    text = torch.zeros(1, 1, unet.config.context_dim)
     with tqdm(desc="denoising", unit=" steps") as bar:
 
         def progress(step: int, total: int, x0: Tensor) -> None:
             bar.total = total
             bar.update()
 
-        latents = ddim_sample(denoiser, start, steps, callback=progress)
+        latents = sample_clip(
+            unet,
+            conditions,
+            text,
+            steps=steps,
+            guidance=mini.GUIDANCE,
+            prior=mini.NOISE_PRIOR,
+            seed=NOISE_SEED,
+            callback=progress,
+        )
     return vae.decode(latents)
 
 
@@ -94,16 +97,6 @@ def likeness(result: Tensor, truth: Tensor) -> str:
     """Means over the frames. result, truth: 1 3 f H W in [0, 1]."""
     frames = [rearrange(clip, "1 c f h w -> f c h w") for clip in (result, truth)]
     return f"PSNR {psnr(*frames).mean():.1f} dB, SSIM {ssim(*frames).mean():.3f}"
-
-
-def as_clip(pictures: Sequence[np.ndarray] | np.ndarray) -> Tensor:
-    """uint8 h w 3 each; result 1 3 f h w in [0, 1]."""
-    return rearrange(torch.from_numpy(np.stack(pictures)).float() / 255, "f h w c -> 1 c f h w")
-
-
-def as_frames(clip: Tensor) -> list[np.ndarray]:
-    """1 3 f h w in [0, 1]; result uint8 h w 3 each."""
-    return list(rearrange(255 * clip, "1 c f h w -> f h w c").round().to(torch.uint8).numpy())
 
 
 def side_by_side(*pictures: np.ndarray) -> np.ndarray:

@@ -179,6 +179,31 @@ def starting_latents(
     return start + offset * _constant_over_frames(shape, generator) if offset else start
 
 
+def sample_clip(
+    unet: UNet,
+    conditions: Mapping[str, Any],
+    text: Tensor,
+    *,
+    steps: int,
+    guidance: float,
+    prior: int,
+    seed: int,
+    offset: float = 0.1,
+    callback: StepCallback | None = None,
+) -> Tensor:
+    """All frames of a clip at once, from its conditions to its clean latents, 1 4 f h w.
+
+    conditions, text, guidance: as of guided; pose and reference_latent must be there. prior, offset: as of
+    starting_latents. steps, callback: as of ddim_sample. The same seed means the same noise on any device.
+    """
+    reference = conditions["reference_latent"]
+    height, width = reference.shape[-2:]
+    shape = (1, 4, conditions["pose"].shape[2], height, width)
+    generator = torch.Generator().manual_seed(seed)
+    start = starting_latents(shape, generator, reference.cpu(), prior=prior, offset=offset).to(reference.device)
+    return ddim_sample(guided(unet, conditions, text, guidance), start, steps, callback=callback)
+
+
 def _constant_over_frames(shape: tuple[int, int, int, int, int], generator: torch.Generator) -> Tensor:
     b, c, f, _, _ = shape
     return rearrange(torch.randn(b, f, c, 1, 1, generator=generator), "b f c h w -> b c f h w")

@@ -106,7 +106,7 @@ def _open_clip() -> Any:
     except ImportError as error:
         raise ImportError(
             "the picture and text encoders need open_clip_torch, which is not installed: "
-            "run pip install 'comfyui-unianimate[clip]' or pip install open_clip_torch"
+            'run pip install open_clip_torch, or pip install -e ".[clip]" in the folder of this pack'
         ) from error
     return open_clip
 

@@ -14,6 +14,9 @@ import numpy as np
 
 from .atomic import replacing
 
+VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif"}
+"""Of files in a folder that are taken for videos."""
+
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _BT709 = 1  # the number of BT.709 for matrix, primaries and transfer alike, in H.264 and in FFmpeg
 _LIMITED_RANGE = 1
@@ -178,6 +181,6 @@ def _av() -> Any:
     except ImportError as error:
         raise ImportError(
             "reading and writing video needs PyAV, which is not installed: "
-            "run pip install 'comfyui-unianimate[video]' or pip install av"
+            'run pip install av, or pip install -e ".[video]" in the folder of this pack'
         ) from error
     return av

@@ -58,6 +58,27 @@ def test_the_rooms_of_training_depend_one_way():
     assert found == set(TRAINING)
 
 
+def test_the_nodes_need_nothing_of_the_extras_when_the_host_starts():
+    """ComfyUI's users install no extras; one import of accelerate behind a node would take all nodes away."""
+    modules = set()
+    for path in sorted((CORE.parent / "nodes").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.level == 2 and (node.module or "").startswith(CORE.name):
+                names = [f"{node.module}.{alias.name}" for alias in node.names]
+                modules |= {node.module, *(name for name in names if is_module(name))}
+    assert f"{CORE.name}.training.characters" in modules, "UniAnimate Drawn Person draws by it"
+    program = f"import sys, {', '.join(sorted(modules))}; print(*sys.modules)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=CORE.parent, capture_output=True, text=True, check=True
+    )
+    assert not set(result.stdout.split()) & (OPTIONAL | HOST)
+
+
+def is_module(name: str) -> bool:
+    path = CORE.parent.joinpath(*name.split("."))
+    return path.is_dir() or path.with_suffix(".py").is_file()
+
+
 def test_the_network_needs_torch_alone():
     """A missing codec or a broken onnxruntime must not keep the network from loading, nor slow the host's start."""
     program = "import sys, unianimate_core.checkpoint, unianimate_core.diffusion; print(*sys.modules)"

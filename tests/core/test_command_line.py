@@ -118,5 +118,7 @@ def test_demo_says_what_to_install(monkeypatch, tmp_path, capsys):
     monkeypatch.delitem(sys.modules, "unianimate_core.demo")
     monkeypatch.setitem(sys.modules, "cv2", None)
     assert main(["demo", "--output", str(tmp_path / "demo.mp4")]) == 2
-    expected = "error: the demo needs cv2, which is not installed: run pip install 'comfyui-unianimate[pose,video]'\n"
-    assert capsys.readouterr().err == expected
+    expected = (
+        'the demo needs cv2, which is not installed: run pip install -e ".[pose,video]" in the folder of this pack'
+    )
+    assert capsys.readouterr().err == f"error: {expected}\n"

@@ -154,5 +154,5 @@ def test_a_picture_of_another_layout_is_refused(clip_file):
 
 def test_without_open_clip_the_message_says_how_to_install_it(clip_file, monkeypatch):
     monkeypatch.setitem(sys.modules, "open_clip", None)
-    with pytest.raises(ImportError, match=r"pip install 'comfyui-unianimate\[clip\]'"):
+    with pytest.raises(ImportError, match=r'pip install -e "\.\[clip\]"'):
         ClipEncoder(clip_file)

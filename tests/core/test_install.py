@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from importlib.metadata import version
 from pathlib import Path
 
@@ -40,3 +41,11 @@ def test_requirements_name_nothing_that_a_host_may_have_chosen():
     names = [line.strip() for line in lines if line.strip() and not line.startswith("#")]
     assert not {"torch", "numpy", "opencv-python", "opencv-python-headless", "onnxruntime"} & set(names)
     assert not [name for name in names if any(sign in name for sign in "=<>~")]
+
+
+def test_every_sentence_that_tells_what_to_install_works_in_every_shell_and_from_a_clone():
+    """cmd takes single quotes for a part of the name, zsh brackets for a pattern; and the pack is on no registry."""
+    files = [ROOT / "README.md", *(ROOT / "unianimate_core").rglob("*.py"), *(ROOT / "nodes").rglob("*.py")]
+    told = [line for file in files for line in file.read_text().splitlines() if re.search(r"pip install .*\[", line)]
+    assert len(told) > 5
+    assert all(re.search(r'pip install -e "\.\[[a-z,]+\]"', line) for line in told), told

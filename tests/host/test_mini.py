@@ -10,7 +10,8 @@ import pytest
 from tests.host.made_up import node_of, read_video
 from tests.host.server import PACK
 from unianimate_core import mini
-from unianimate_core.demo import animate, as_clip, as_frames, load_networks
+from unianimate_core.demo import animate, load_networks
+from unianimate_core.pictures import as_clip, as_frames
 from unianimate_core.pose import draw_poses
 from unianimate_core.training.characters import draw_clip
 
@@ -51,8 +52,8 @@ def test_the_first_run_needs_no_file_of_the_users_and_shows_what_the_demo_shows(
     assert decibels(truth, clip.frames) > CODED
 
     unet, vae = load_networks(network, mini.VAE)
-    own = animate(unet, vae, as_clip([clip.reference]), as_clip(drawn[:1]), as_clip(drawn[1:]), steps=mini.STEPS)
-    assert decibels(result, np.stack(as_frames(own))) > CODED
+    own = animate(unet, vae, as_clip(clip.reference[None]), as_clip(drawn[:1]), as_clip(drawn[1:]), steps=mini.STEPS)
+    assert decibels(result, as_frames(own)) > CODED
     assert decibels(result, truth) > decibels(reference, truth) + 3
 
 
@@ -78,3 +79,21 @@ def test_a_drawn_person_can_be_chained_from_key_points(host, graph):
     )
     assert run.error is None
     assert read_video(host.output(run, saver)).shape == (12, mini.HEIGHT, mini.WIDTH, 3)
+
+
+def test_the_packs_own_checkpoint_is_converted_into_the_users_folder(host):
+    """An update of the pack would take away what lay in it."""
+    before = set(mini.NETWORKS.iterdir())
+    inputs = {"checkpoint": mini.TRANSFORMER.name, "precision": "bf16"}
+    assert host.run({"1": {"class_type": "ConvertUniAnimate", "inputs": inputs}}).error is None
+    assert (host.base / "models" / "unianimate" / f"{mini.TRANSFORMER.stem}_bf16.safetensors").is_file()
+    assert set(mini.NETWORKS.iterdir()) == before
+
+
+def test_a_drawn_clip_beyond_memory_is_refused(host, graph):
+    """206 GB for the largest of each input; the sentence says how many frames there may be."""
+    drawn = node_of(graph, "UniAnimateDrawnPerson")
+    graph[drawn]["inputs"] |= {"frames": 4096, "width": 2048, "height": 2048}
+    error = host.run(graph).error
+    assert error is not None
+    assert "4096 frames of 2048x2048 take too much memory: give at most 48 of that size" in error

@@ -79,7 +79,7 @@ def _train(options: argparse.Namespace) -> None:
     except ModuleNotFoundError as error:
         raise ImportError(
             f"training needs {error.name}, which is not installed: "
-            "run pip install 'comfyui-unianimate[pose,training,video]'"
+            'run pip install -e ".[pose,training,video]" in the folder of this pack'
         ) from error
 
     settings = {name: getattr(options, name) for name in (*SETTINGS, "frames") if getattr(options, name) is not None}

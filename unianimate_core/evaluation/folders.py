@@ -12,14 +12,12 @@ from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
-from einops import rearrange
 from torch import Tensor
 
-from ..video import read_frames, video_info
+from ..pictures import as_pictures
+from ..video import VIDEO_SUFFIXES, read_frames, video_info
 
-VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif"}
 PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 NAMED_AT_MOST = 3
 
@@ -176,7 +174,7 @@ def _as_clips(both: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, int] |
 
 
 def _as_clip(frames: Iterable[np.ndarray], size: tuple[int, int] | None) -> Tensor:
-    clip = rearrange(torch.from_numpy(np.stack(list(frames))), "f h w c -> f c h w").float() / 255
+    clip = as_pictures(np.stack(list(frames)))
     if size is None or clip.shape[-2:] == size[::-1]:
         return clip
     return F.interpolate(clip, size[::-1], mode="bilinear", antialias=True).clamp(0, 1)

@@ -63,6 +63,6 @@ def _lpips() -> Any:
     except ImportError as error:
         raise ImportError(
             f"LPIPS needs the package lpips, which does not load ({error}): "
-            "run pip install 'comfyui-unianimate[evaluation]' or pip install lpips"
+            'run pip install lpips, or pip install -e ".[evaluation]" in the folder of this pack'
         ) from error
     return lpips

@@ -48,6 +48,11 @@ class EvaluationSettings:
             raise ValueError(f"{given}: choose of {', '.join(METRICS)}")
         if self.segment_length is None and {SEAM, DRIFT} & set(self.metrics):
             raise ValueError(f"{SEAM} and {DRIFT} are of chained segments: give their length with --segment-length")
+        if self.segment_length is not None and not {SEAM, DRIFT} & set(self.metrics):
+            raise ValueError(
+                f"the segment length is {self.segment_length}, which {', '.join(self.metrics)} do not depend on: "
+                f"add {SEAM} and {DRIFT} to --metrics, or leave out --segment-length"
+            )
         if self.seed < 0:
             raise ValueError(f"the seed is {self.seed}: give 0 or more")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,10 +49,12 @@ def draw_clip(
     *,
     split: Split = "train",
     world: WorldSettings = WHOLE_WORLD,
+    before_frame: Callable[[], None] | None = None,
 ) -> DrawnClip:
     """One character doing one motion, at 8 frames a second. The same arguments give the same clip, in any process.
 
     Characters and motions of the splits are disjoint (see `world`). A longer clip begins as the shorter one.
+    before_frame: called before each is painted; what it raises ends the drawing.
     Raises ValueError where a number is too small.
     """
     if frames < 1 or height < 16 or width < 16:
@@ -65,7 +68,7 @@ def draw_clip(
     moments = np.concatenate([[-random.uniform(1.5, 12)], np.arange(frames) / FPS])
 
     figure = seen_by(stage.camera, bones_of(motion.postures(moments), appearance.proportions), appearance)
-    pictures = _pictures(figure, motion, background, stage, (height, width))
+    pictures = _pictures(figure, motion, background, stage, (height, width), before_frame)
     poses = _poses(figure, stage)
     return DrawnClip(pictures[0], poses[0], poses[1:], np.stack(pictures[1:]))
 
@@ -109,20 +112,31 @@ def _enlargement(height: int) -> int:
     return 4 if height < 160 else 2 if height < 640 else 1
 
 
-def _pictures(figure: Figure, motion: Motion, background: np.ndarray, stage: _Stage, size: tuple[int, int]):
+def _pictures(
+    figure: Figure,
+    motion: Motion,
+    background: np.ndarray,
+    stage: _Stage,
+    size: tuple[int, int],
+    before_frame: Callable[[], None] | None,
+) -> list[np.ndarray]:
     layers = _layers(figure)
     if motion.seated:
         put_stool(background, figure)
-    canvases = []
-    for frame in range(len(figure.body)):
-        canvas = background.copy()
-        cast_shadow(canvas, figure, frame)
-        canvases.append(canvas)
-    paint(layers, canvases)
+
+    def canvases() -> Iterator[np.ndarray]:
+        for frame in range(len(figure.body)):
+            if before_frame is not None:
+                before_frame()
+            canvas = background.copy()
+            cast_shadow(canvas, figure, frame)
+            yield canvas
+
+    painted = paint(layers, canvases())
     height, width = size
-    if canvases[0].shape[:2] == size:
-        return canvases
-    return [cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA) for canvas in canvases]
+    if background.shape[:2] == size:
+        return list(painted)
+    return [cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA) for canvas in painted]
 
 
 def _layers(figure: Figure) -> list[Layer]:

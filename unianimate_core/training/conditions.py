@@ -12,6 +12,7 @@ from einops import rearrange
 from torch import Tensor
 
 from ..model import Conditions, UNet
+from ..pictures import as_values
 
 
 def embed_kept(unet: UNet, text: Tensor, given: Mapping[str, Tensor | None], kept: Mapping[str, Tensor]) -> Conditions:
@@ -49,4 +50,4 @@ def _of_kept(encode: Callable[[Tensor], Tensor], kept: Tensor, value: Tensor | N
 
 def as_network_sees(pictures: Tensor) -> Tensor:
     """uint8 b f H W 3 to b 3 f H W in [0, 1], in channels-last memory for each frame."""
-    return rearrange(pictures, "b f h w c -> b c f h w").float() / 255
+    return rearrange(as_values(pictures), "b f h w c -> b c f h w")

@@ -165,6 +165,7 @@ def test_a_pair_that_does_not_fit_is_found_out_before_anything_is_measured(folde
         (["--metrics", "fid"], "'fid' is no metric: choose of l1, psnr, psnr_star, ssim, lpips, fvd"),
         (["--resize", "256"], "the size is '256': give WIDTHxHEIGHT"),
         (["--seed", "-1"], "the seed is -1: give 0 or more"),
+        (["--segment-length", "9"], "add seam and drift to --metrics, or leave out --segment-length"),
         (["--device", "gpu"], "the device 'gpu' cannot be used"),
     ],
 )

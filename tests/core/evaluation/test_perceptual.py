@@ -91,7 +91,7 @@ def test_published_names_bear_the_beginning_of_the_hash():
 
 def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", None)
-    with pytest.raises(ImportError, match=r"pip install 'comfyui-unianimate\[evaluation\]'"):
+    with pytest.raises(ImportError, match=r'pip install -e "\.\[evaluation\]"'):
         PerceptualDistance("vgg", tmp_path)
 
 

@@ -27,7 +27,6 @@ SMALL = Preset(
         "precision": "fp32",
     },
     run={"steps": 1, "save_every": 3},
-    expected="nothing",
     characters=2,
     motion_frames=3,
 )

@@ -131,6 +131,20 @@ def test_a_world_that_cannot_be_is_refused(settings, message):
         WorldSettings(**settings)
 
 
+def test_drawing_can_be_ended_before_any_frame():
+    """A long clip on a large canvas takes minutes, in which a user may think better of it."""
+    begun = []
+
+    def stop_at_third():
+        begun.append(1)
+        if len(begun) == 3:
+            raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        draw_clip(0, 8, 96, 64, before_frame=stop_at_third)
+    assert len(begun) == 3
+
+
 @pytest.mark.parametrize(("seed", "split", "message"), [(-1, "train", "seed is -1"), (0, "exam", "split is 'exam'")])
 def test_unknown_splits_and_seeds_are_refused(seed, split, message):
     with pytest.raises(ValueError, match=message):

@@ -36,7 +36,6 @@ TINY = Preset(
     run={"steps": 2, "validation_clips": 1, "validation_frames": 2, "validation_steps": 2, "workers": 0},
     characters=3,
     motion_frames=3,
-    expected="nothing",
 )
 
 

@@ -127,7 +127,7 @@ def _built(tensors: Mapping[str, Tensor]) -> Any:
     except ImportError as error:
         raise ImportError(
             "Stable Diffusion's VAE needs diffusers, which is not installed: "
-            "run pip install 'comfyui-unianimate[training]'"
+            'run pip install -e ".[training]" in the folder of this pack'
         ) from error
 
     original = "encoder.down.0.block.0.conv1.weight" in tensors

@@ -16,11 +16,10 @@ from ...content_hash import content_hash
 from ...pose import Pose, PoseError, choose_people, read_keypoints
 from ...pose.keypoint_json import people_by_frame
 from ...pose.opencv import cv2
-from ...video import read_frames
+from ...video import VIDEO_SUFFIXES, read_frames
 from ..settings import TrainingError
 from ..world import Split
 
-VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi"}
 MOST_FRAMES = 128  # of one sequence; longer videos are cut
 _END = 2**20  # bytes at each end of a video that tell it from others
 

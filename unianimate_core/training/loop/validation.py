@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from accelerate.utils import gather_object
 from einops import rearrange
 from torch import Tensor
 
-from ...diffusion import ddim_sample, guided, starting_noise
+from ...diffusion import sample_clip
+from ...evaluation.metrics import psnr_star
 from ...model import UNet
+from ...pictures import as_frames
 from ...video import video_writer
 from ..conditions import as_network_sees
 from ..data.autoencoders import Autoencoder
@@ -61,34 +62,34 @@ class Validation:
             "reference_latent": sequence.latents([0])[None].to(device),
             "image": None if image is None else image[None].to(device),
         }
-        latents = sequence.latents(frames)[None]
-        generator = torch.Generator().manual_seed(self.seed + number)
-        noise = starting_noise(tuple(latents.shape), generator, self.offset_noise)  # pyright: ignore[reportArgumentType]
         with accelerator.autocast():
-            denoiser = guided(unet, conditions, self.text.to(device), self.run.guidance)
-            result = ddim_sample(denoiser, noise.to(device), self.run.validation_steps)
+            result = sample_clip(
+                unet,
+                conditions,
+                self.text.to(device),
+                steps=self.run.validation_steps,
+                guidance=self.run.guidance,
+                prior=0,
+                seed=self.seed + number,
+                offset=self.offset_noise,
+            )
         result = self.autoencoder.decode(result.float()).cpu().clamp(0, 1)
-        through_vae = self.autoencoder.decode(latents).cpu().clamp(0, 1)
+        through_vae = self.autoencoder.decode(sequence.latents(frames)[None]).cpu().clamp(0, 1)
         self._write(self.folder / f"step_{step:08d}" / f"{number:02d}.mp4", reference, poses, result, truth)
         return {
-            "PSNR": psnr(result, truth),
-            "PSNR of copying the reference": psnr(reference.expand_as(truth), truth),
-            "PSNR of the VAE alone": psnr(through_vae, truth),
+            "PSNR": decibels(result, truth),
+            "PSNR of copying the reference": decibels(reference.expand_as(truth), truth),
+            "PSNR of the VAE alone": decibels(through_vae, truth),
         }
 
     def _write(self, path: Path, reference: Tensor, poses: Tensor, result: Tensor, truth: Tensor) -> None:
         """Beside each other: reference, pose, result, truth."""
-        still = _as_frames(reference)[0]
+        still = as_frames(reference)[0]
         with video_writer(path, FPS) as video:
-            for pose, made, true in zip(poses.numpy(), _as_frames(result), _as_frames(truth), strict=True):
+            for pose, made, true in zip(poses.numpy(), as_frames(result), as_frames(truth), strict=True):
                 video.write(np.concatenate([still, pose, made, true], axis=1))
 
 
-def psnr(pictures: Tensor, truth: Tensor) -> float:
-    """In dB, of all values together. Both in [0, 1]."""
-    return -10 * math.log10(max(float((pictures - truth).square().mean()), 1e-10))
-
-
-def _as_frames(clip: Tensor) -> np.ndarray:
-    """1 3 f H W in [0, 1] to uint8 f H W 3."""
-    return rearrange((clip.clamp(0, 1) * 255).round().to(torch.uint8), "1 c f h w -> f h w c").numpy()
+def decibels(clip: Tensor, truth: Tensor) -> float:
+    """PSNR of all values together; 100 for equal clips, since curves take no infinity. Both 1 3 f H W in [0, 1]."""
+    return min(float(psnr_star(*(rearrange(each, "1 c f h w -> 1 c (f h) w") for each in (clip, truth)))), 100.0)

@@ -64,6 +64,6 @@ def _peft() -> Any:
         import peft
     except ImportError as error:
         raise ImportError(
-            "a LoRA needs peft, which is not installed: run pip install 'comfyui-unianimate[training]'"
+            'a LoRA needs peft, which is not installed: run pip install -e ".[training]" in the folder of this pack'
         ) from error
     return peft

@@ -6,7 +6,7 @@ the other, and how near to the viewer they are together.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -122,8 +122,8 @@ def disc(centre: np.ndarray, radius: float) -> np.ndarray:
     return ellipse(centre, right, down)
 
 
-def paint(layers: Sequence[Layer], canvases: Sequence[np.ndarray]) -> None:
-    """Paint frame i of the layers, the farthest first, onto canvas i (uint8 h w 3)."""
+def paint(layers: Sequence[Layer], canvases: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Canvas i (uint8 h w 3) with frame i of the layers painted onto it, the farthest first."""
     order = np.argsort(np.stack([layer.depth for layer in layers]), axis=0, kind="stable")
     prepared = [[_prepared(shape) for shape in layer.shapes] for layer in layers]
     fill, line, antialiased = cv2.fillPoly, cv2.polylines, cv2.LINE_AA
@@ -134,6 +134,7 @@ def paint(layers: Sequence[Layer], canvases: Sequence[np.ndarray]) -> None:
                     line(canvas, list(outline[frame]), False, colour, thickness, antialiased, FRACTION_BITS)
                 else:
                     fill(canvas, list(outline[frame]), colour, antialiased, FRACTION_BITS)
+        yield canvas
 
 
 def _prepared(shape: Shape) -> tuple[np.ndarray, Colour, int]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from torch import Tensor
 
+from ...pictures import as_pictures
 from ..characters import draw_clip
 from ..world import random_stream
 
@@ -29,4 +29,4 @@ def crops(step: int, clips: int, frames: int, size: int, seed: int = 0) -> Tenso
             corner = joint - size / 2 + random.integers(-size // 4, size // 4 + 1, 2)
             left, top = (int(np.clip(c, 0, side - size)) for c, side in zip(corner, (width, height), strict=True))
             pictures.append(frame[top : top + size, left : left + size])
-    return torch.from_numpy(np.stack(pictures)).movedim(-1, 1).float() / 255
+    return as_pictures(np.stack(pictures))

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...evaluation.metrics import psnr
+from ...pictures import as_pictures
 from ...tiny_vae import TinyVAE
 from ..characters import draw_clip
 from ..world import Split
@@ -29,7 +31,7 @@ def reconstruct(
 ) -> Reconstruction:
     """One picture of each of so many people, through the VAE. latent_noise: standard deviation of noise in between."""
     frames = np.stack([draw_clip(seed, 1, height, width, split=split).frames[0] for seed in range(people)])
-    pictures = torch.from_numpy(frames).movedim(-1, 1).float() / 255
+    pictures = as_pictures(frames)
     noise = torch.Generator().manual_seed(0)
     decoded, latents = [], []
     for batch in pictures.split(16):
@@ -38,10 +40,4 @@ def reconstruct(
         disturbed = latent + latent_noise * torch.randn(latent.shape, generator=noise)
         decoded.append(vae.decode(disturbed).squeeze(2))
     decoded = torch.cat(decoded)
-    return Reconstruction(pictures, decoded, torch.cat(latents), psnr(pictures, decoded))
-
-
-def psnr(pictures: Tensor, others: Tensor) -> np.ndarray:
-    """dB of each picture, (n,), both rounded to 8 bits. pictures, others: n 3 h w in [0, 1]."""
-    error = (255 * others).round() - (255 * pictures).round()
-    return (10 * torch.log10(255**2 / (error**2).mean((1, 2, 3)).clamp(min=1e-10))).numpy()
+    return Reconstruction(pictures, decoded, torch.cat(latents), psnr(decoded, pictures).numpy())
