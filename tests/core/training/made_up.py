@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -54,7 +54,7 @@ class Squares:
     """Sequences of 4 frames, in each of which a square of one colour moves, and a bone with it."""
 
     count: int = 3
-    stills: int = 0
+    stills: ClassVar[int] = 0
 
     @property
     def names(self) -> list[str]:

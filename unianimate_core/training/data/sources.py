@@ -38,8 +38,8 @@ class Source(Protocol):
     stills: pictures at the beginning of each sequence that belong to no motion.
     """
 
-    @property
-    def stills(self) -> int: ...
+    stills: ClassVar[int]
+
     @property
     def names(self) -> list[str]: ...
     def key(self, index: int) -> str: ...
@@ -112,7 +112,7 @@ class VideoFolder:
     Raises TrainingError where there is no video, or one without key points.
     """
 
-    stills = 0
+    stills: ClassVar[int] = 0
 
     def __init__(
         self,
