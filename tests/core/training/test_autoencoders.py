@@ -84,16 +84,16 @@ def test_the_tiny_vae_serves_and_only_its_encoder_makes_another_of_it(tmp_path, 
     assert vae.identity in identities
 
 
-def test_an_exact_vae_is_the_tiny_one_to_the_bit(tmp_path, pictures):
+def test_an_exact_vae_is_the_tiny_one_within_rounding(tmp_path, pictures):
     """What benchmarks report must not hang on the bf16 in which training encodes on a CPU."""
     torch.manual_seed(0)
     save_file(TinyVAE().state_dict(), tmp_path / "vae.safetensors")
     exact, quick = (open_autoencoder(tmp_path / "vae.safetensors", exact=choice) for choice in (True, False))
     vae = load_tiny_vae(tmp_path / "vae.safetensors")
     latents = vae.encode(pictures)
-    assert torch.equal(exact.encode(pictures), latents)
-    assert torch.equal(exact.decode(latents), vae.decode(latents))
-    assert not torch.equal(quick.encode(pictures), latents)
+    torch.testing.assert_close(exact.encode(pictures), latents, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(exact.decode(latents), vae.decode(latents), atol=1e-5, rtol=1e-5)
+    assert (quick.encode(pictures) - latents).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize(
