@@ -28,7 +28,7 @@ class DrawnPerson(io.ComfyNode):
             inputs=[
                 io.Int.Input(
                     "character",
-                    default=0,
+                    default=mini.CHARACTER,
                     min=0,
                     max=2**31 - 1,
                     tooltip="Each number is another person, place and motion.",

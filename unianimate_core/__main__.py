@@ -98,7 +98,7 @@ def _add_demo(commands) -> None:
         description="Animate a drawn person, whom no training has seen, with the small network of the pack.",
     )
     command.add_argument("--output", type=Path, default=Path("demo.mp4"), help="video to write (default: demo.mp4)")
-    command.add_argument("--character", type=int, default=0, help="number of the person and motion (default: 0)")
+    command.add_argument("--character", type=int, help="number of another person and motion")
     command.add_argument("--temporal", choices=("transformer", "mamba"), default="transformer", help="of the network")
     command.add_argument("--steps", type=int, help="denoising steps (default: the few that the small network needs)")
     command.set_defaults(run=_demo)

@@ -32,17 +32,22 @@ CAPTION_HEIGHT = 32
 
 
 def run_demo(
-    destination: str | os.PathLike, *, character: int = 0, temporal: str = "transformer", steps: int | None = None
+    destination: str | os.PathLike,
+    *,
+    character: int | None = None,
+    temporal: str = "transformer",
+    steps: int | None = None,
 ) -> None:
     """Write reference, driving poses, result and truth side by side, and print how near the result is to the truth.
 
-    character: number of a held-out person and motion; temporal: one of NETWORKS; steps: None for the mini's.
+    character: number of a held-out person and motion; temporal: one of NETWORKS; steps: of DDIM. None for the mini's.
     Raises as ddim_timesteps and video_writer do, and FileNotFoundError where the network is absent.
     """
     check_destination(destination)
     started = time.perf_counter()
     unet, vae = load_networks(mini.found(NETWORKS[temporal]), mini.found(mini.VAE))
     size = sum(parameter.numel() for parameter in unet.parameters())
+    character = mini.CHARACTER if character is None else character
     print(f"UniAnimate-mini ({size / 1e6:.1f} million parameters, temporal {temporal}), character {character}.")
 
     clip = draw_clip(character, mini.FRAMES, mini.HEIGHT, mini.WIDTH, split="test", world=mini.WORLD)

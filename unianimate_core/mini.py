@@ -17,6 +17,8 @@ VAE = VAES / "unianimate_mini_vae.safetensors"
 
 WIDTH, HEIGHT, FRAMES = 128, 192, 16
 WORLD = WorldSettings(small_share=0.0)
+CHARACTER = 8
+"""A held-out person and motion, to begin with."""
 STEPS, GUIDANCE, NOISE_PRIOR = 10, 1.0, 0
 
 

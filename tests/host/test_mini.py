@@ -45,7 +45,7 @@ def test_the_first_run_needs_no_file_of_the_users_and_shows_what_the_demo_shows(
     assert run.error is None
     reference, poses, result, truth = panels(read_video(host.output(run, node_of(graph, "SaveVideo"))))
 
-    clip = draw_clip(0, mini.FRAMES, mini.HEIGHT, mini.WIDTH, split="test", world=mini.WORLD)
+    clip = draw_clip(mini.CHARACTER, mini.FRAMES, mini.HEIGHT, mini.WIDTH, split="test", world=mini.WORLD)
     drawn = draw_poses([clip.reference_pose, *clip.poses], mini.HEIGHT, mini.WIDTH)
     assert decibels(reference, clip.reference) > CODED
     assert decibels(poses, drawn[1:]) > CODED
