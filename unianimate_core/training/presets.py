@@ -74,7 +74,7 @@ MINI_MAMBA = replace(
     MINI,
     network=None,
     settings=MINI.settings | {"rate": 0.004, "warm_up": 50},
-    run=MINI.run | {"steps": 600, "cool_down": 1.0},
+    run=MINI.run | {"steps": 1_200, "cool_down": 1.0},
 )
 
 # For comparing networks that are trained alike: a step takes about half of the mini's.
@@ -91,7 +91,7 @@ ABLATION = replace(
         image_tokens=1,
     ),
     settings=MINI.settings | {"width": 64, "height": 128},
-    run=MINI.run | {"steps": 700},
+    run=MINI.run | {"steps": 500},
     characters=640,
 )
 
