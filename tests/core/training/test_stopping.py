@@ -20,6 +20,17 @@ from unianimate_core.training.settings import TrainingError
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.fixture(autouse=True)
+def _terminal():
+    """As in a terminal, whatever pytest was started by: under nohup the signal would be ignored here and in children."""
+    if not hasattr(signal, "SIGHUP"):
+        yield
+        return
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def test_a_signal_lets_the_step_end_and_keeps_it(whole, tmp_path, monkeypatch):
     """Ctrl-C, or the notice before a machine is taken away, should cost nothing."""
     step = trainer.Trainer._step
