@@ -217,7 +217,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--height", type=int, default=mini.HEIGHT)
     parser.add_argument("--ablation-width", type=int, default=small["width"], help="of what --ablations animate")
     parser.add_argument("--ablation-height", type=int, default=small["height"])
-    parser.add_argument("--long-clips", type=int, default=6, help="long videos (default: 6)")
+    parser.add_argument("--long-clips", type=int, default=5, help="long videos (default: 5)")
     parser.add_argument("--segments", type=int, default=10, help="of a long video (default: 10)")
     add_sampling_options(parser)
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")

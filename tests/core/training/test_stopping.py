@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def _terminal():
-    """As in a terminal, whatever pytest was started by: under nohup the signal would be ignored here and in children."""
+    """As in a terminal: under nohup the signal would be ignored, here and in children."""
     if not hasattr(signal, "SIGHUP"):
         yield
         return
