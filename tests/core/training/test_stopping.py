@@ -87,7 +87,7 @@ from pathlib import Path
 import torch
 import torch.utils.tensorboard  # or each child would
 from tests.core.training.made_up import RUN, SETTINGS, make_job
-from unianimate_core.training.loop.trainer import make_accelerator
+from unianimate_core.training.loop.trainer import make_accelerator, train
 
 torch.set_num_threads(1)
 root, kills, chance = Path(sys.argv[1]), int(sys.argv[2]), random.Random(5)
