@@ -60,7 +60,7 @@ def test_the_introduction_speaks_only_of_what_is_in_the_report(clips, tmp_path):
     scorer = Scorer([clip.frames for clip in clips], tmp_path, "cpu")
     alone = paper_tables.introduction(paper_tables.parse([]), scorer)
     assert "trained alike" not in alone
-    assert "6 long videos of 10 segments, fewer because each takes at least the work of 20 clips" in alone
+    assert "5 long videos of 10 segments, fewer because each takes at least the work of 20 clips" in alone
     whole = paper_tables.introduction(paper_tables.parse(["--ablations", "x", "--long-clips", "50"]), scorer)
     assert "trained alike" in whole
     assert "fewer" not in whole
