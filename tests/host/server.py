@@ -117,8 +117,19 @@ class Server:
         raise TimeoutError(f"the prompt did not end in {RUN_SECONDS} s:\n{self.log()[-4000:]}")
 
     def forget(self) -> None:
-        """Drop cached results and loaded models, so that the next run computes everything."""
+        """Drop cached results and loaded models, so that the next run computes everything.
+
+        ComfyUI does it before a prompt or behind it, whichever comes first: after the second one here it is done.
+        """
         self.post("/free", {"unload_models": True, "free_memory": True})
+        for colour in range(2):
+            picture = {"width": 16, "height": 16, "batch_size": 1, "color": colour}
+            self.run(
+                {
+                    "picture": {"class_type": "EmptyImage", "inputs": picture},
+                    "shown": {"class_type": "PreviewImage", "inputs": {"images": ["picture", 0]}},
+                }
+            )
 
     def watch(self, graph: dict, on_event: Callable[[str, dict], None]) -> Run:
         """Run a graph and pass on what the page would hear: (type, data); pictures arrive as ("preview", {})."""
