@@ -88,8 +88,17 @@ def clip_of(pack, inputs, frames: int):
 def sampled(pack, model, clip, prefix: str, steps: int = 10, ending: str = "upstream"):
     frames = clip.latent_size[0]
     start = as_frames(tensor(prefix + "noise", (1, 4, frames, 24, 16)))
-    latents = pack.sampling.sample(model, clip, start, 0, steps, 2.5, "euler", "ddim_uniform", ending)
-    return LATENT_SCALE * latents
+    sampling = pack.sampling.Sampling(
+        seed=0,
+        steps=steps,
+        guidance=2.5,
+        sampler="euler",
+        scheduler="ddim_uniform",
+        noise_prior=0,
+        offset_noise=0.0,
+        ending=ending,
+    )
+    return LATENT_SCALE * pack.sampling.sample(model, clip, start, sampling)
 
 
 def relative(a, b) -> float:
