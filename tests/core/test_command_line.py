@@ -11,23 +11,12 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.core.tiny_network import TINY
 from unianimate_core.__main__ import main
 from unianimate_core.checkpoint import load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR
-from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
 from unianimate_core.video import VideoInfo, video_info
-
-TINY = ModelConfig(
-    dim=32,
-    multipliers=(1, 2),
-    residual_blocks=1,
-    attention_levels=(True, False),
-    head_dim=16,
-    stem_width=32,
-    context_dim=64,
-    image_tokens=4,
-)
 
 
 @pytest.fixture(scope="module")

@@ -26,17 +26,19 @@ class Preset:
     world: dict[str, Any] = field(default_factory=dict)
 
 
+MINI_NETWORK = ModelConfig(
+    dim=32,
+    multipliers=(2, 2, 3),
+    residual_blocks=1,
+    attention_levels=(False, True, True),
+    head_dim=32,
+    stem_width=32,
+    context_dim=32,
+    image_tokens=1,
+)
+
 MINI = Preset(
-    network=ModelConfig(
-        dim=32,
-        multipliers=(2, 2, 3),
-        residual_blocks=1,
-        attention_levels=(False, True, True),
-        head_dim=32,
-        stem_width=32,
-        context_dim=32,
-        image_tokens=1,
-    ),
+    network=MINI_NETWORK,
     settings={
         "width": mini.WIDTH,
         "height": mini.HEIGHT,
@@ -80,16 +82,7 @@ MINI_MAMBA = replace(
 # For comparing networks that are trained alike: a step takes about half of the mini's.
 ABLATION = replace(
     MINI,
-    network=ModelConfig(
-        dim=32,
-        multipliers=(1, 2, 2),
-        residual_blocks=1,
-        attention_levels=(False, True, True),
-        head_dim=32,
-        stem_width=32,
-        context_dim=32,
-        image_tokens=1,
-    ),
+    network=replace(MINI_NETWORK, multipliers=(1, 2, 2)),
     settings=MINI.settings | {"width": 64, "height": 128},
     run=MINI.run | {"steps": 500},
     characters=640,

@@ -9,7 +9,8 @@ from safetensors.torch import save_file
 from benchmarks import train_ablation
 from benchmarks.report import random_unet
 from benchmarks.separate_reference import SeparateReferenceUNet, metadata_of_separate
-from tests.core.tables.made_up import SIZE, TINY
+from tests.core.tables.made_up import SIZE
+from tests.core.tiny_network import TINY
 from unianimate_core.checkpoint import to_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
 from unianimate_core.training.characters import draw_clip
