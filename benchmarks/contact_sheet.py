@@ -15,18 +15,16 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
 
 from unianimate_core import mini
 from unianimate_core.atomic import replacing
 from unianimate_core.pose import Pose, draw_poses
 from unianimate_core.training.characters import DrawnClip, draw_clip
 
-from .codec import load_codec, parse_vae
-from .paper_rows import UNIFIED, Bench, digest_of, load_compared
-from .paper_scores import Kept
-from .paper_tables import parse_world
-from .sampling_options import add_sampling_options, sampling_of
+from .comparison.codec import load_codec
+from .comparison.options import ComparisonParser, sampling_of
+from .comparison.rows import UNIFIED, Bench, digest_of, load_compared
+from .comparison.scores import Kept
 
 ROWS = ("reference", "pose", "result", "truth")
 GAP, LABEL_WIDTH = 4, 92
@@ -83,27 +81,17 @@ def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ComparisonParser(__doc__, Path("docs/mini.png"))
     parser.add_argument("--network", type=Path, default=mini.TRANSFORMER, help="default: UniAnimate-mini's")
-    parser.add_argument("--vae", type=parse_vae, default=mini.VAE, help="a file, or 'linear' to try things")
-    parser.add_argument("--world", type=parse_world, default=mini.WORLD, help="JSON of WorldSettings")
-    parser.add_argument("--characters", type=int, default=12)
-    parser.add_argument("--frames", type=int, default=mini.FRAMES)
-    parser.add_argument("--width", type=int, default=mini.WIDTH)
-    parser.add_argument("--height", type=int, default=mini.HEIGHT)
-    add_sampling_options(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="as of benchmarks.paper_tables")
-    parser.add_argument("--output", type=Path, default=Path("docs/mini.png"))
-    return parser.parse_args(arguments)
+    parser.add_argument("--characters", type=int, default=12, help="columns (default: 12)")
+    return parser.parsed(arguments)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     sampling = sampling_of(options)
     network = load_compared(options.network, load_codec(options.vae, options.device), sampling, options.device)
-    bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed)
+    bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed, options.processes)
     drawn = {"height": options.height, "width": options.width, "split": "test", "world": options.world}
     clips = [draw_clip(index, options.frames, **drawn) for index in range(options.characters)]
     results = bench.animated(UNIFIED, network, clips)

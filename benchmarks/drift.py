@@ -1,6 +1,6 @@
 """What helps against drift: each way of joining segments, in chains of held-out drawn characters, beside the truth.
 
-    python -m benchmarks.drift                                          a made-up network: see follower.py
+    python -m benchmarks.drift                                          a made-up network: see comparison/follower.py
     python -m benchmarks.drift --transformer models/mini/unianimate/unianimate_mini.safetensors --processes 2
 
 Videos are kept under build/paper_tables: the same command goes on where it was stopped.
@@ -17,7 +17,6 @@ from typing import cast
 import numpy as np
 import torch
 
-from unianimate_core import mini
 from unianimate_core.evaluation.bootstrap import finite_mean
 from unianimate_core.evaluation.continuity import detail
 from unianimate_core.evaluation.metrics import FRAME_METRICS
@@ -26,13 +25,13 @@ from unianimate_core.pictures import as_pictures
 from unianimate_core.training.characters import DrawnClip, draw_clip
 from unianimate_core.training.data.autoencoders import Autoencoder
 
-from .animation import Animator, Sampling
-from .codec import load_codec
-from .follower import Follower
-from .paper_rows import Bench, Network, digest_of, load_compared
-from .paper_scores import Kept, Row, continuity_row, continuity_table
+from .comparison.animation import Animator, Sampling
+from .comparison.codec import load_codec
+from .comparison.follower import Follower
+from .comparison.options import ComparisonParser, described, sampling_of
+from .comparison.rows import Bench, Network, digest_of, load_compared
+from .comparison.scores import Kept, Row, continuity_row, continuity_table
 from .report import RESULTS, write
-from .sampling_options import add_process_options, add_sampling_options, check_processes, described, sampling_of
 
 # How segments meet, and whether each starts from the noise prior.
 WAYS: dict[str, tuple[Seams, bool]] = {
@@ -98,7 +97,7 @@ def main() -> None:
     network, weights = compared_network(options, codec, sampling)
     bench = Bench(Kept(options.keep), (digest_of(options.vae),), options.seed, options.processes)
     total = options.segments * (options.frames - 1) + 1
-    drawn = {"height": options.height, "width": options.width, "split": "validation", "world": mini.WORLD}
+    drawn = {"height": options.height, "width": options.width, "split": "validation", "world": options.world}
     clips = [draw_clip(index, total, **drawn) for index in range(options.clips)]
     body = f"""
 {options.clips} characters and motions of the validation split, {options.segments} segments of {options.frames} frames \
@@ -117,32 +116,24 @@ def compared_network(options: argparse.Namespace, codec: Autoencoder, sampling: 
     """The trained network, or the made-up one; and what the report says of its weights."""
     if options.transformer is None:
         follower = cast(Animator, Follower(codec, options.follow))  # chains as one does, and can do nothing else
-        said = f"none: a made-up network that knows the truth and takes over {options.follow:.0%} of what its first "
-        return Network(follower, f"follower {options.follow}", 0), said + "frame differs by (benchmarks/follower.py)"
+        said = (
+            f"none: a made-up network that knows the truth and takes over {options.follow:.0%} of what its first frame "
+            "differs by (benchmarks/comparison/follower.py)"
+        )
+        return Network(follower, f"follower {options.follow}", 0), said
     network = load_compared(options.transformer, codec, sampling, options.device)
     return network, f"{options.transformer.name}, {network.parameters / 1e6:.2f} M parameters"
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ComparisonParser(__doc__, RESULTS / "drift.md")
     parser.add_argument("--transformer", type=Path, help="a trained network (default: the made-up one)")
     parser.add_argument(
-        "--follow", type=float, default=0.9, help="of the made-up network: see follower.py (default: 0.9)"
+        "--follow", type=float, default=0.9, help="of the made-up network: see comparison/follower.py (default: 0.9)"
     )
-    parser.add_argument("--vae", type=Path, default=mini.VAE, help="of the drawn world (default: the shipped one)")
     parser.add_argument("--clips", type=int, default=10, help="characters and motions (default: 10)")
-    parser.add_argument("--frames", type=int, default=mini.FRAMES, help="of a segment")
-    parser.add_argument("--segments", type=int, default=10, help="of a video (default: 10)")
-    parser.add_argument("--width", type=int, default=mini.WIDTH)
-    parser.add_argument("--height", type=int, default=mini.HEIGHT)
-    add_sampling_options(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    add_process_options(parser)
-    parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="folder of finished videos")
-    parser.add_argument("--output", type=Path, default=RESULTS / "drift.md")
-    options = parser.parse_args(arguments)
-    check_processes(parser, options)
-    return options
+    parser.add_argument("--segments", type=int, default=10, help="of a video, of --frames each (default: 10)")
+    return parser.parsed(arguments)
 
 
 if __name__ == "__main__":

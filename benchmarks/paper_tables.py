@@ -10,7 +10,6 @@ build/paper_tables: the same command goes on where it was stopped.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -26,8 +25,9 @@ from unianimate_core.training.characters import DrawnClip, WorldSettings, draw_c
 from unianimate_core.training.presets import preset
 
 from . import train_ablation
-from .codec import load_codec, parse_vae
-from .paper_rows import (
+from .comparison.codec import load_codec
+from .comparison.options import ComparisonParser, described, sampling_of
+from .comparison.rows import (
     COPY,
     MAMBA,
     SEPARATE,
@@ -44,9 +44,8 @@ from .paper_rows import (
     long_videos,
     with_and_without_first_frame,
 )
-from .paper_scores import Kept, Row, Scorer, above, continuity_table
+from .comparison.scores import Kept, Row, Scorer, above, continuity_table
 from .report import RESULTS, write
-from .sampling_options import add_process_options, add_sampling_options, check_processes, described, sampling_of
 
 TITLE = "The paper's tables at the scale of the drawn world"
 KINDS = {
@@ -196,38 +195,19 @@ change from frame to frame; drift is the distance of colours to the reference's,
 """.strip()
 
 
-def parse_world(text: str) -> WorldSettings:
-    """WorldSettings from the JSON of what differs from its defaults."""
-    return WorldSettings(**json.loads(text))
-
-
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     small = preset("ablation").settings
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = ComparisonParser(__doc__, RESULTS / "paper_tables.md")
     parser.add_argument("--transformer", type=Path, default=mini.TRANSFORMER, help="default: UniAnimate-mini's")
     parser.add_argument("--mamba", type=Path, default=mini.MAMBA, help="table 5 (default: UniAnimate-mini's)")
     parser.add_argument("--ablations", type=Path, help="tables 4 and 5: folder of benchmarks.train_ablation")
-    parser.add_argument("--vae", type=parse_vae, default=mini.VAE, help="a file, or 'linear' to try things")
-    parser.add_argument(
-        "--world", type=parse_world, default=mini.WORLD, help="JSON of WorldSettings (default: UniAnimate-mini's)"
-    )
-    parser.add_argument("--clips", type=int, default=50, help="characters and motions (default: 50)")
-    parser.add_argument("--frames", type=int, default=mini.FRAMES, help="of a clip, and of a segment")
-    parser.add_argument("--width", type=int, default=mini.WIDTH)
-    parser.add_argument("--height", type=int, default=mini.HEIGHT)
     parser.add_argument("--ablation-width", type=int, default=small["width"], help="of what --ablations animate")
     parser.add_argument("--ablation-height", type=int, default=small["height"])
+    parser.add_argument("--clips", type=int, default=50, help="characters and motions (default: 50)")
     parser.add_argument("--long-clips", type=int, default=5, help="long videos (default: 5)")
-    parser.add_argument("--segments", type=int, default=10, help="of a long video (default: 10)")
-    add_sampling_options(parser)
-    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
-    add_process_options(parser)
+    parser.add_argument("--segments", type=int, default=10, help="of a long video, of --frames each (default: 10)")
     parser.add_argument("--weights", type=Path, default=default_folder(), help="folder of LPIPS' and FVD's networks")
-    parser.add_argument("--keep", type=Path, default=Path("build/paper_tables"), help="folder of finished videos")
-    parser.add_argument("--output", type=Path, default=RESULTS / "paper_tables.md")
-    options = parser.parse_args(arguments)
-    check_processes(parser, options)
-    return options
+    return parser.parsed(arguments)
 
 
 if __name__ == "__main__":

@@ -41,7 +41,7 @@ from unianimate_core.training.presets import Preset, preset
 from unianimate_core.training.settings import RunSettings, TrainingSettings, differences
 from unianimate_core.training.world import WorldSettings
 
-from .separate_reference import SeparateReferenceUNet, metadata_of_separate
+from .comparison.separate_reference import SeparateReferenceUNet, metadata_of_separate
 
 FACTS = "trained.json"
 UNIFIED, WITHOUT_POSE, SEPARATE, MAMBA = KINDS = ("unified", "without-reference-pose", "separate-reference", "mamba")

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import save_file
 
 from benchmarks import train_ablation
+from benchmarks.comparison.separate_reference import SeparateReferenceUNet, metadata_of_separate
 from benchmarks.report import random_unet
-from benchmarks.separate_reference import SeparateReferenceUNet, metadata_of_separate
 from tests.core.tables.made_up import SIZE
 from tests.core.tiny_network import TINY
 from unianimate_core.checkpoint import to_checkpoint

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.animation import Animator, Sampling
-from benchmarks.codec import load_codec
+from benchmarks.comparison.animation import Animator, Sampling
+from benchmarks.comparison.codec import load_codec
 
 SIZE = {"height": 64, "width": 64}
 

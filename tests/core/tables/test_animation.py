@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.animation import Animator, Given, Sampling
-from benchmarks.codec import load_codec
+from benchmarks.comparison.animation import Animator, Given, Sampling
+from benchmarks.comparison.codec import load_codec
 from tests.core.tables.made_up import SIZE, animator
 from unianimate_core.long_video import split_segments
 from unianimate_core.tiny_vae import TinyVAE, save_tiny_vae

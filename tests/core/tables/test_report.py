@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from benchmarks import drift, paper_tables
-from benchmarks.animation import Sampling
-from benchmarks.paper_scores import Row, Scorer
-from benchmarks.sampling_options import sampling_of
+from benchmarks.comparison.animation import Sampling
+from benchmarks.comparison.options import sampling_of
+from benchmarks.comparison.scores import Row, Scorer
 from unianimate_core import mini
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -7,9 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.animation import Given, Sampling
-from benchmarks.paper_rows import Bench, Network, baselines
-from benchmarks.paper_scores import Kept, Scorer, above
+from benchmarks.comparison.animation import Given, Sampling
+from benchmarks.comparison.rows import Bench, Network, baselines
+from benchmarks.comparison.scores import Kept, Scorer, above
 from tests.core.tables.made_up import animator
 
 pytestmark = pytest.mark.usefixtures("one_thread")

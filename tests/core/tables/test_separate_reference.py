@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.separate_reference import SeparateReferenceUNet, load_network, metadata_of_separate
+from benchmarks.comparison.separate_reference import SeparateReferenceUNet, load_network, metadata_of_separate
 from tests.core.tiny_network import TINY
 from unianimate_core.checkpoint import CheckpointError
 from unianimate_core.diffusion import guided

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import train_ablation
-from benchmarks.separate_reference import SeparateReferenceUNet, load_network
+from benchmarks.comparison.separate_reference import SeparateReferenceUNet, load_network
 from benchmarks.train_ablation import KINDS, MAMBA, SEPARATE, UNIFIED, WITHOUT_POSE, finished, network_of, result_of
 from tests.core.training.made_up import NETWORK, SETTINGS
 from unianimate_core.model import UNet

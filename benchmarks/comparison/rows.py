@@ -21,7 +21,7 @@ from unianimate_core.training.data.autoencoders import Autoencoder
 from unianimate_core.training.data.workers import loaded
 
 from .animation import Animator, Given, Sampling
-from .paper_scores import Kept, Row, Scorer, continuity_row
+from .scores import Kept, Row, Scorer, continuity_row
 from .separate_reference import load_network
 
 UNIFIED, MAMBA = "UniAnimate", "temporal Mamba"

@@ -9,11 +9,6 @@ import torch
 from unianimate_core.training.data.autoencoders import LINEAR, Autoencoder, open_autoencoder
 
 
-def parse_vae(text: str) -> Path | None:
-    """Of a command's option: a file, or "linear" for the stand-in."""
-    return None if text == LINEAR else Path(text)
-
-
 def load_codec(path: Path | None, device: torch.device | str) -> Autoencoder:
     """The VAE of a file, in fp32, or without one the linear stand-in, which knows one colour for 8x8 pixels."""
     return open_autoencoder(LINEAR if path is None else path, device, exact=True)

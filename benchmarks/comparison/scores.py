@@ -20,7 +20,7 @@ from unianimate_core.evaluation.perceptual import PerceptualDistance
 from unianimate_core.evaluation.weights import BACKBONES, I3D
 from unianimate_core.pictures import as_pictures
 
-from .report import table
+from ..report import table
 
 PAPER_METRICS = ("l1", "psnr_star", "ssim")
 BOOTSTRAP = {"seed": 0, "draws": 2000, "level": 0.95}

@@ -1,0 +1,1 @@
+"""What comparisons of networks trained on the drawn world have in common: animation, kept videos, rows and scores."""
