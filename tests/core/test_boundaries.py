@@ -17,8 +17,8 @@ HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "f
 OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "triton", "torchvision", "lpips", "scipy"}
 OPTIONAL |= {"accelerate", "diffusers", "peft", "tensorboard"}
 # Files and rooms of unianimate_core/training, each of which may import only those before it.
-TRAINING = ("settings", "presets", "world", "people", "characters", "data", "network", "conditions", "distillation")
-TRAINING += ("loss", "optimisers", "loop", "vae", "command")
+TRAINING = ("settings", "states", "presets", "world", "people", "characters", "data", "network", "conditions")
+TRAINING += ("distillation", "loss", "optimisers", "loop", "vae", "command")
 
 
 def imported(path: Path) -> Iterator[str]:

@@ -24,7 +24,6 @@ from .data.prepare import prepare, prepared
 from .data.sequences import PreparedSequence
 from .data.sources import DrawnPeople, Source, VideoFolder
 from .loop.job import Job, Trained
-from .loop.states import States
 from .loop.trainer import make_accelerator, train
 from .loop.validation import Validation
 from .loss import DenoisingLoss, DistillationLoss, empty_text
@@ -32,6 +31,7 @@ from .network.lora import LoraAdapters
 from .network.weights import NetworkWeights, loaded_unet, new_unet
 from .presets import Preset, preset
 from .settings import RunSettings, TrainingError, TrainingSettings
+from .states import States
 
 DRAWN = "drawn"
 MAMBA = MambaConfig(expand=1, keep_ff=False)  # of a new network

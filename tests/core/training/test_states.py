@@ -13,9 +13,9 @@ import pytest
 
 from tests.core.training.made_up import RUN, SETTINGS, equal, make_job, newest, run
 from unianimate_core.training.loop import trainer
-from unianimate_core.training.loop.states import States
 from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.settings import TrainingError
+from unianimate_core.training.states import States
 
 
 def test_only_the_newest_states_are_kept(whole):

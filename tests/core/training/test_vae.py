@@ -147,7 +147,7 @@ def test_other_settings_than_the_run_began_with_are_refused(tmp_path, quick):
     """Half a run at one rate and half at another would be neither."""
     train_vae(tmp_path / "vae.safetensors", SMALL)
     other = replace(SMALL, learning_rate=0.1, seed=5)
-    with pytest.raises(ValueError, match=r"begun with learning_rate 0\.005 \(now 0\.1\), seed 0 \(now 5\)"):
+    with pytest.raises(ValueError, match=r"learning_rate was 0\.005 and is 0\.1; seed was 0 and is 5"):
         train_vae(tmp_path / "vae.safetensors", other)
 
 
@@ -156,24 +156,25 @@ def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state_before(tmp_p
     monkeypatch.setattr(training, "crops", lambda step, *others: broken if step == 2 else crops(step, *others))
     with pytest.raises(ValueError, match="the loss is nan at step 2: the state before it is kept"):
         train_vae(tmp_path / "vae.safetensors", SMALL, save_every=1)
-    assert len(load_file(tmp_path / "vae.training" / "state.safetensors")["curve"]) == 2
+    kept = sorted(state.name for state in (tmp_path / "vae.training" / "states").iterdir())
+    assert kept == ["step_00000001", "step_00000002"]
 
 
 def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch, quick):
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training, "crops", stop_at(2, KeyboardInterrupt()))
         train_vae(tmp_path / "vae.safetensors", SMALL, save_every=2)
-    state = tmp_path / "vae.training" / "state.safetensors"
-    good = state.read_bytes()
+    state = tmp_path / "vae.training" / "states" / "step_00000002"
+    good = {path.name: path.read_bytes() for path in state.iterdir()}
 
     def full(_):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"state\.safetensors .* disk is full: make room"):
+    with monkeypatch.context() as patch, pytest.raises(OSError, match=r"step 3 could not be written .* make room"):
         patch.setattr(os, "fsync", full)
         train_vae(tmp_path / "vae.safetensors", SMALL, save_every=1)
-    assert state.read_bytes() == good
-    assert sorted(path.name for path in state.parent.iterdir()) == ["curve.csv", "state.safetensors"]
+    assert {path.name: path.read_bytes() for path in state.iterdir()} == good
+    assert list(state.parent.iterdir()) == [state]
     train_vae(tmp_path / "vae.safetensors", SMALL)
 
 

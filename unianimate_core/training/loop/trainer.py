@@ -18,7 +18,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import DistributedDataParallelKwargs, InitProcessGroupKwargs, gather_object
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 from tqdm import tqdm
 
 from ...atomic import replacing
@@ -26,12 +26,13 @@ from ...checkpoint.names import precision_of
 from ..data.clips import Clips, TrainingClips, batches
 from ..network.weights import keep_only_borders
 from ..optimisers.groups import make_optimisers
+from ..optimisers.moments import moments, restore_moments
 from ..settings import PRECISIONS, TrainingError, TrainingSettings, rate_factor
+from ..states import State, States
 from .curves import Curves, is_validated
 from .ema import WeightMean
 from .interruption import Interruption
 from .job import Job
-from .states import State, States
 
 WEIGHTS, MEANS, OPTIMISER = "weights.safetensors", "ema.safetensors", "optimiser.safetensors"
 PATIENCE = timedelta(hours=12)  # of processes with each other, one of which may prepare a long video
@@ -194,19 +195,11 @@ class Trainer:
             {
                 WEIGHTS: trained.stored(self.parameters),
                 MEANS: trained.stored(self.mean.means),
-                OPTIMISER: self._moments(),
+                OPTIMISER: moments(self.parameters, self.optimisers),
             },
             {} if self.accelerator.scaler is None else {"scaler": self.accelerator.scaler.state_dict()},
         )
         self.states.save(state, {WEIGHTS: trained.metadata, MEANS: trained.metadata})
-
-    def _moments(self) -> dict[str, Tensor]:
-        return {
-            f"{name}/{kind}": tensor
-            for name, parameter in self.parameters.items()
-            for optimiser in self.optimisers
-            for kind, tensor in optimiser.state.get(parameter, {}).items()
-        }
 
     @torch.no_grad()
     def _restore(self) -> None:
@@ -217,22 +210,10 @@ class Trainer:
         for name, tensor in trained.restored(state.files[WEIGHTS]).items():
             self.parameters[name].copy_(tensor)
         self.mean.load(trained.restored(state.files[MEANS]))
-        for key, tensor in state.files[OPTIMISER].items():
-            name, kind = key.rsplit("/", 1)
-            parameter = self.parameters[name]
-            # Copies in any case: what is read stays mapped to its file, all of which it would keep.
-            own = torch.empty_like(tensor, device=parameter.device) if kind == "step" else torch.empty_like(parameter)
-            self._optimiser_of(parameter).state[parameter][kind] = own.copy_(tensor)
+        restore_moments(self.parameters, self.optimisers, state.files[OPTIMISER])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.values["scaler"])
         self.step = state.step
-
-    def _optimiser_of(self, parameter: nn.Parameter) -> torch.optim.Optimizer:
-        return next(
-            optimiser
-            for optimiser in self.optimisers
-            if any(parameter is other for group in optimiser.param_groups for other in group["params"])
-        )
 
     def write_result(self) -> Path:
         """The mean weights in half precision, as the nodes load them."""

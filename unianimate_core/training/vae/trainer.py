@@ -6,7 +6,7 @@ import csv
 import math
 import os
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
@@ -15,15 +15,20 @@ from tqdm import tqdm
 
 from ...atomic import replacing
 from ...tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
+from ..optimisers.moments import moments, restore_moments
 from ..optimisers.muon import Muon
+from ..settings import TrainingError
+from ..states import State, States
 from .crops import SIZES, crops
 from .start import start_from_mean_colours
-from .state import load_state, optimizer_tensors, restore_optimizer, save_state
 
 PRECISIONS = ("bf16", "fp32")
+WEIGHTS, OPTIMISER, CURVES = "weights.safetensors", "optimiser.safetensors", "curve.safetensors"
 CURVE = "step", "loss", "psnr", "latent_std"
 LARGEST_GRADIENT = 1.0
+REST_SHARE = 0.2  # of the learning rate, for the first and last layers and all biases
 STARTING_BATCHES = 16
+KEPT_STATES = 2
 
 
 @dataclass(frozen=True)
@@ -68,24 +73,25 @@ class VaeTraining:
 
 
 def train_vae(output: str | os.PathLike, settings: VaeTraining, *, save_every: int = 50) -> None:
-    """Train and write output in half precision, with the curve beside the state in `<output's stem>.training/`.
+    """Train and write output in half precision, with the curve and the states in `<output's stem>.training/`.
 
-    Raises ValueError where an unfinished run had other settings or the loss is no number, OSError on a full disk; the
-    last good state stays in either case.
+    Raises TrainingError where the run there had other settings or the loss is no number, OSError on a full disk; the
+    newest good state stays in either case.
     """
     output = Path(output)
     if output.suffix != ".safetensors":
-        raise ValueError(f"output is {output.name}: give a name that ends in .safetensors")
+        raise TrainingError(f"output is {output.name}: give a name that ends in .safetensors")
     run = _Run(settings)
     folder = output.parent / f"{output.stem}.training"
-    run.restore(load_state(folder / "state.safetensors", settings))
+    states = States(folder / "states", asdict(settings), KEPT_STATES)
+    run.restore(states.newest())
     with tqdm(desc=output.name, total=settings.steps, initial=run.step, unit=" steps") as bar:
         while run.step < settings.steps:
             row = run.advance()
             bar.set_postfix(psnr=f"{row[2]:.2f}", refresh=False)
             bar.update()
             if run.step % save_every == 0 or run.step == settings.steps:
-                save_state(folder / "state.safetensors", run.tensors(), settings)
+                states.save(run.state(), {})
                 write_curve(folder / "curve.csv", run.curve)
     save_tiny_vae(run.vae.state_dict(), output, {"steps": str(settings.steps)})
 
@@ -100,10 +106,11 @@ class _Run:
         self.vae = self._begun()
         self.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         inner, rest = _inner_and_rest(self.vae)
-        self.optimizers = (
-            (Muon(inner, settings.learning_rate), 1.0),
-            (torch.optim.AdamW(rest, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0), 0.2),
-        )
+        self.parameters = dict(self.vae.named_parameters())
+        self.optimisers: dict[torch.optim.Optimizer, float] = {
+            Muon(inner, settings.learning_rate): 1.0,
+            torch.optim.AdamW(rest, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0): REST_SHARE,
+        }
 
     def _begun(self) -> TinyVAE:
         if self.settings.decoder_of is not None:
@@ -116,38 +123,36 @@ class _Run:
         start_from_mean_colours(vae, torch.cat([self._crops(step) for step in range(STARTING_BATCHES)]))
         return vae
 
-    def restore(self, tensors: dict[str, Tensor] | None) -> None:
-        if tensors is None:
+    def restore(self, state: State | None) -> None:
+        if state is None:
             return
-        self.vae.load_state_dict({n.removeprefix("vae."): t for n, t in tensors.items() if n.startswith("vae.")})
-        for index, (optimizer, _) in enumerate(self.optimizers):
-            restore_optimizer(f"optimizer{index}", optimizer, tensors)
-        self.curve = tensors["curve"].tolist()
-        self.step = len(self.curve)
+        self.vae.load_state_dict(state.files[WEIGHTS])
+        restore_moments(self.parameters, list(self.optimisers), state.files[OPTIMISER])
+        self.curve = state.files[CURVES]["curve"].tolist()
+        self.step = state.step
 
-    def tensors(self) -> dict[str, Tensor]:
-        stored = {f"vae.{name}": tensor for name, tensor in self.vae.state_dict().items()}
-        for index, (optimizer, _) in enumerate(self.optimizers):
-            stored |= optimizer_tensors(f"optimizer{index}", optimizer)
-        return stored | {"curve": torch.tensor(self.curve, dtype=torch.float64)}
+    def state(self) -> State:
+        remembered = moments(self.parameters, list(self.optimisers))
+        curve = torch.tensor(self.curve, dtype=torch.float64)
+        return State(self.step, {WEIGHTS: self.vae.state_dict(), OPTIMISER: remembered, CURVES: {"curve": curve}}, {})
 
     def advance(self) -> list[float]:
-        """One step; returns its row of the curve. Raises ValueError where the loss is no number."""
+        """One step; returns its row of the curve. Raises TrainingError where the loss is no number."""
         pictures = self._crops(self.step)
         noise = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
         loss, row = self._loss(pictures, noise)
         if not torch.isfinite(loss):
-            raise ValueError(
+            raise TrainingError(
                 f"the loss is {float(loss.detach())} at step {self.step}: the state before it is kept; "
                 "try a lower learning rate or precision fp32"
             )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.vae.parameters(), LARGEST_GRADIENT)
-        for optimizer, share in self.optimizers:
-            for group in optimizer.param_groups:
+        for optimiser, share in self.optimisers.items():
+            for group in optimiser.param_groups:
                 group["lr"] = share * self.settings.learning_rate * self.settings.rate(self.step)
-            optimizer.step()
-            optimizer.zero_grad()
+            optimiser.step()
+            optimiser.zero_grad()
         self.curve.append([self.step, float(loss.detach()), *row])
         self.step += 1
         return self.curve[-1]

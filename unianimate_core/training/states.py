@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..settings import TrainingError, differences
+from .settings import TrainingError, differences
 
 FORMAT = 1
 INDEX = "state.json"
