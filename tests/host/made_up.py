@@ -80,30 +80,3 @@ def write_video(path: Path, frames: np.ndarray) -> None:
 def read_video(path: Path) -> np.ndarray:
     with av.open(path) as container:
         return np.stack([frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)])
-
-
-def node_of(graph: dict, class_type: str) -> str:
-    """The id of the first node of a type."""
-    return next(key for key, node in graph.items() if node["class_type"] == class_type)
-
-
-def fit_workflow(graph: dict) -> dict:
-    """A shipped workflow with the made-up files, the tiny network's size and few steps."""
-    for node in graph.values():
-        inputs = node["inputs"]
-        if node["class_type"] == "LoadUniAnimate":
-            inputs |= {"checkpoint": CHECKPOINT, "clip": "none"}
-        elif node["class_type"] == "VAELoader":
-            inputs["vae_name"] = VAE
-        elif node["class_type"] == "LoadImage" and inputs["image"] == "pose.png":
-            inputs["image"] = REFERENCE_POSE
-        elif node["class_type"] == "LoadVideo":
-            inputs["file"] = POSES
-        if "width" in inputs:
-            inputs |= {"width": WIDTH, "height": HEIGHT}
-        if "steps" in inputs:
-            inputs["steps"] = 4
-        for encoder in ("clip", "clip_vision"):
-            if isinstance(inputs.get(encoder), list):
-                del inputs[encoder]
-    return graph

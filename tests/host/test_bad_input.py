@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.host.graphs import node_of
 from tests.host.made_up import CHECKPOINT, FRAMES, REFERENCE, VAE, picture, write_picture
 from tests.host.server import PromptRefused
-from tests.host.test_workflows import node_of
 
 pytestmark = pytest.mark.host
 

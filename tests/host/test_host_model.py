@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
-import importlib.util
 import json
-import sys
 from types import SimpleNamespace
 
 import pytest
@@ -15,7 +12,6 @@ from einops import rearrange
 from safetensors.torch import load_file, save_file
 
 from tests.host.made_up import DATA, tiny_checkpoint
-from tests.host.server import PACK
 from tests.parity.made_up import tensor
 from unianimate_core.diffusion import ddim_timesteps
 
@@ -23,28 +19,6 @@ pytestmark = pytest.mark.host
 
 LATENT_SCALE = 0.18215
 FRAMES, LONG = 5, 20
-
-
-@pytest.fixture(scope="module")
-def pack(comfyui_path):
-    """The pack's modules, imported as ComfyUI imports them."""
-    argv, sys.argv = sys.argv, ["comfyui"]
-    sys.path.insert(0, str(comfyui_path))
-    try:
-        cli = importlib.import_module("comfy.cli_args")
-        cli.args.cpu = True
-        spec = importlib.util.spec_from_file_location(
-            "unianimate_pack", PACK / "__init__.py", submodule_search_locations=[str(PACK)]
-        )
-        assert spec is not None
-        assert spec.loader is not None
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["unianimate_pack"] = module
-        spec.loader.exec_module(module)
-        names = ("host_model", "conditioning", "sampling", "pictures")
-        yield SimpleNamespace(**{name: importlib.import_module(f"unianimate_pack.nodes.{name}") for name in names})
-    finally:
-        sys.argv = argv
 
 
 @pytest.fixture(scope="module")

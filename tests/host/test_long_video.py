@@ -1,4 +1,4 @@
-"""Long videos in a real ComfyUI, and what is left of them when it is killed."""
+"""Long videos in a real ComfyUI."""
 
 from __future__ import annotations
 
@@ -6,45 +6,19 @@ import functools
 import importlib
 import json
 import shutil
-import time
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from tests.host.made_up import (
-    FRAMES,
-    HEIGHT,
-    WIDTH,
-    picture,
-    read_video,
-    tiny_checkpoint,
-    write_files,
-    write_video,
-)
-from tests.host.server import PACK_NAME, PromptRefused, Run, Server
-from tests.host.test_host_model import pack  # noqa: F401  (a fixture)
-from tests.host.test_workflows import latent_of, node_of
+from tests.host.graphs import latent_of, node_of
+from tests.host.long_videos import LONG, SEGMENTS, run_long, stored
+from tests.host.made_up import FRAMES, HEIGHT, WIDTH, read_video, tiny_checkpoint
 from unianimate_core.windows import window_ranges, window_weights
 
 pytestmark = pytest.mark.host
 
-SEGMENTS = "output/unianimate_segments"
-LONG = 13  # frames: segments of 4 are 0-3, 3-6, 6-9 and 9-12
-LONG_INPUTS = {
-    "segment_length": 4,
-    "method": "chain",
-    "overlap": 2,
-    "windows": "even",
-    "fps": 10.0,
-    "noise_prior": 939,
-    "shared_frames": 1,
-    "match_colours": 0.0,
-    "hold_latents": False,
-}
 CONTEXT_WINDOWS = {
     "context_length": 4,
     "context_overlap": 2,
@@ -62,24 +36,6 @@ CONTEXT_WINDOWS = {
 
 
 @pytest.fixture
-def long_graph(workflow):
-    """A function: the workflow of drawn poses with a chain in place of its sampler, LONG poses, segments of 4."""
-
-    def make(host: Server, poses: str = "long_poses.mp4", **changes) -> dict:
-        write_video(host.base / "input" / "long_poses.mp4", picture("long_poses", LONG))
-        graph = workflow("unianimate_clip")
-        sampler = node_of(graph, "UniAnimateSample")
-        graph[sampler] = {"class_type": "LongVideoChain", "inputs": graph[sampler]["inputs"] | LONG_INPUTS | changes}
-        graph[node_of(graph, "SaveVideo")]["inputs"]["video"] = [sampler, 0]
-        graph[node_of(graph, "LoadVideo")]["inputs"]["file"] = poses
-        for unused in ("CreateVideo", "VAEDecode"):
-            del graph[node_of(graph, unused)]
-        return graph
-
-    return make
-
-
-@pytest.fixture
 def clip_graph(workflow):
     """A function: the workflow of one clip, of LONG poses."""
 
@@ -90,19 +46,6 @@ def clip_graph(workflow):
         return graph
 
     return make
-
-
-def run_long(host: Server, graph: dict) -> tuple[Tensor, Run]:
-    """(latents, run) of a long video."""
-    inputs = {"samples": [node_of(graph, "LongVideoChain"), 1], "filename_prefix": "latents/long"}
-    run = host.run(graph | {"save": {"class_type": "SaveLatent", "inputs": inputs}})
-    assert run.error is None
-    return load_file(host.output(run, "save"))["latent_tensor"], run
-
-
-def stored(host: Server) -> dict[Path, int]:
-    """The files of finished segments, with the time of each."""
-    return {path: path.stat().st_mtime_ns for path in (host.base / SEGMENTS).glob("*/*.safetensors")}
 
 
 @pytest.mark.parametrize("name", ["unianimate_long", "unianimate_long_windows"])
@@ -153,7 +96,7 @@ def test_upstream_windows_are_those_of_comfyui(host, long_graph, clip_graph):
     assert ours.equal(theirs)
 
 
-def test_even_windows_are_the_cores(pack):  # noqa: F811
+def test_even_windows_are_the_cores(pack):
     """ComfyUI asks for windows and weights in its own terms; both must be what the core computes."""
     long_windows = importlib.import_module("unianimate_pack.nodes.long_windows")
     host_windows = importlib.import_module("comfy.context_windows")
@@ -232,7 +175,7 @@ def test_held_latents_come_out_of_the_sampler_as_they_were(host, long_graph, sam
         torch.testing.assert_close(latents[start + 1], second, rtol=1e-4, atol=1e-4)
 
 
-def test_what_is_put_on_the_model_is_part_of_its_hash(pack, tmp_path):  # noqa: F811
+def test_what_is_put_on_the_model_is_part_of_its_hash(pack, tmp_path):
     """Else a run with another LoRA would take up the segments of the one before."""
     checkpoint = tmp_path / "tiny.safetensors"
     save_file(tiny_checkpoint(), checkpoint, metadata={"unianimate": json.dumps({"head_dim": 16})})
@@ -265,146 +208,3 @@ def test_key_points_are_drawn_as_their_node_was_told(host, workflow):
     graph[node_of(graph, "PoseAlign")]["inputs"]["hands"] = False
     without, _ = run_long(host, graph)
     assert not without.equal(with_hands)
-
-
-def test_changed_poses_keep_the_segments_before_them(host, long_graph):
-    run_long(host, long_graph(host, seed=8))
-    before = stored(host)
-    poses = picture("long_poses", LONG)
-    write_video(host.base / "input" / "fewer_poses.mp4", poses[: LONG - 2])  # the last segment is shorter
-    graph = long_graph(host, seed=8, poses="fewer_poses.mp4")
-    latents, _ = run_long(host, graph)
-    kept, new = before.items() & stored(host).items(), stored(host).keys() - before.keys()
-    assert len(latents) == LONG - 2
-    assert len(new) == 1
-    assert len(kept) == len(before) - 1
-
-
-def test_one_bar_runs_over_all_segments_and_an_interruption_loses_no_finished_one(host, long_graph):
-    graph = long_graph(host, seed=9, steps=10)
-    chain = node_of(graph, "LongVideoChain")
-    steps, previews, asked_at = [], 0, None
-
-    def on_event(kind: str, data: dict) -> None:
-        nonlocal previews, asked_at
-        previews += kind == "preview"
-        if kind == "progress" and data.get("node") == chain:
-            steps.append(data["value"])
-            assert data["max"] == 40
-            if data["value"] == 25 and asked_at is None:
-                host.post("/interrupt", {})
-                asked_at = len(steps)
-
-    run = host.watch(graph, on_event)
-    assert run.interrupted
-    assert run.error is None
-    assert steps == list(range(1, len(steps) + 1))
-    assert previews >= 25
-    assert asked_at is not None
-    # The step that was under way when the request arrived may end, and so may one that ran while it travelled.
-    assert len(steps) - asked_at <= 2
-    logged = len(host.log())
-    resumed, _ = run_long(host, graph)
-    assert "2 of 4 segments were finished before" in host.log()[logged:]
-    shutil.rmtree(host.base / SEGMENTS)
-    host.forget()
-    whole, _ = run_long(host, graph)
-    assert resumed.equal(whole)
-
-
-def test_a_killed_comfyui_goes_on_where_it_stopped(comfyui_path, tmp_path, long_graph):
-    """Killed in the third segment of four: the two before are kept, and the result is that of a run to the end."""
-    write_files(comfyui_path, tmp_path)
-    server = start_again(comfyui_path, tmp_path)
-    graph = long_graph(server, seed=10, steps=10)
-    try:
-        server.queue(graph)
-        deadline = time.monotonic() + 120
-        while len(stored(server)) < 2 and time.monotonic() < deadline:
-            time.sleep(0.02)
-        server.process.kill()
-        server.process.wait()
-        before = stored(server)
-        assert 2 <= len(before) < 4
-
-        server = start_again(comfyui_path, tmp_path)
-        resumed, run = run_long(server, graph)
-        video = read_video(server.output(run, node_of(graph, "SaveVideo")))
-        assert before.items() <= stored(server).items()
-        assert len(stored(server)) == 4
-
-        shutil.rmtree(tmp_path / SEGMENTS)
-        server.forget()
-        whole, run = run_long(server, graph)
-        assert resumed.equal(whole)
-        assert (video == read_video(server.output(run, node_of(graph, "SaveVideo")))).all()
-    finally:
-        server.stop()
-
-
-def start_again(comfyui: Path, base: Path) -> Server:
-    shutil.rmtree(base / "custom_nodes" / PACK_NAME, ignore_errors=True)
-    return Server(comfyui, base)
-
-
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"method": "windows", "overlap": 4}, "the overlap is 4 frames, the window 4: give an overlap of 0 to 3"),
-        ({"width": 500}, "width is 500, not a multiple of 64"),
-        ({"shared_frames": 4}, "the segment length is 4 for 13 frames: give at least 5, as segments share 4"),
-    ],
-)
-def test_a_setting_that_cannot_be_is_told(host, long_graph, change, sentence):
-    run = host.run(long_graph(host, **change))
-    assert run.error is not None
-    assert sentence in run.error
-    assert len(run.error.splitlines()) == 1
-
-
-def test_a_segment_of_one_frame_is_refused_before_it_runs(host, long_graph):
-    with pytest.raises(PromptRefused, match="segment_length"):
-        host.queue(long_graph(host, segment_length=1))
-
-
-class Failing:
-    """A function that fails at its first calls, then says "done"."""
-
-    def __init__(self, *errors: BaseException):
-        self.errors = list(errors)
-
-    def __call__(self) -> str:
-        if self.errors:
-            raise self.errors.pop(0)
-        return "done"
-
-
-@pytest.fixture
-def with_retry(pack):  # noqa: F811
-    retry = importlib.import_module("unianimate_pack.nodes.long_run").with_retry
-    return lambda work: retry(work, work, "sampling 32 frames", "lower segment_length")
-
-
-def test_out_of_memory_is_tried_again_once_and_then_says_what_to_lower(with_retry):
-    short = torch.OutOfMemoryError("CUDA out of memory")
-    assert with_retry(Failing(short)) == "done"
-    with pytest.raises(MemoryError, match=r"^out of memory while sampling 32 frames, twice: lower segment_length$"):
-        with_retry(Failing(short, short))
-
-
-def test_the_second_try_makes_smaller_pieces(pack):  # noqa: F811
-    """Of every wide result, and only for its time."""
-    backend = importlib.import_module("unianimate_pack.unianimate_core.model.backend").Backend()
-    whole = backend.split_bytes
-    with pytest.raises(RuntimeError), backend.smaller_pieces():
-        assert backend.split_bytes == whole // 4
-        raise RuntimeError
-    assert backend.split_bytes == whole
-
-
-def test_what_is_no_shortage_of_memory_is_not_tried_again(with_retry, pack):  # noqa: F811
-    """Least of all an interruption, which older ComfyUI raises as an ordinary exception."""
-    interruption = importlib.import_module("comfy.model_management").InterruptProcessingException()
-    for error in (interruption, RuntimeError("sizes differ"), ValueError("wrong")):
-        with pytest.raises(type(error)):
-            with_retry(Failing(error))

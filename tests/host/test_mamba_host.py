@@ -8,11 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from tests.host.graphs import PATCHES, latent_of, node_of, patched
+from tests.host.long_videos import run_long
 from tests.host.made_up import FRAMES, HEIGHT, MAMBA, WIDTH, read_video
-from tests.host.test_host_model import pack  # noqa: F401  (a fixture)
-from tests.host.test_long_video import long_graph, run_long  # noqa: F401  (a fixture)
-from tests.host.test_stock_nodes import PATCHES, patched
-from tests.host.test_workflows import latent_of, node_of
 from tests.made_up_mamba import mamba_unet, mamba_weights
 from tests.parity.made_up import EVERYTHING, conditions, latents, tensor, text
 from unianimate_core.checkpoint import read_checkpoint
@@ -57,7 +55,7 @@ def test_it_is_another_network_than_the_transformer(host, workflow, mamba):
 
 
 @pytest.fixture(scope="module")
-def loaded(pack, tmp_path_factory):  # noqa: F811
+def loaded(pack, tmp_path_factory):
     path = tmp_path_factory.mktemp("models") / MAMBA
     save_file(mamba_weights(), path, metadata=metadata_of(mamba_unet().config))
     return lambda dtype: pack.host_model.load_model(str(path), dtype)
@@ -170,7 +168,7 @@ def test_a_saved_model_is_the_checkpoint_again(host, mamba):
 
 
 @pytest.mark.parametrize("method", ["chain", "windows"])
-def test_a_long_video_is_made_of_it(host, long_graph, method):  # noqa: F811
+def test_a_long_video_is_made_of_it(host, long_graph, method):
     graph = with_mamba(long_graph(host, seed=31, method=method))
     result, run = run_long(host, graph)
     video = read_video(host.output(run, node_of(graph, "SaveVideo")))
@@ -178,7 +176,7 @@ def test_a_long_video_is_made_of_it(host, long_graph, method):  # noqa: F811
     assert result.isfinite().all()
 
 
-def test_segments_of_the_other_network_are_not_taken_up(host, long_graph):  # noqa: F811
+def test_segments_of_the_other_network_are_not_taken_up(host, long_graph):
     """The weights are part of what a finished segment is known by."""
     transformer, _ = run_long(host, long_graph(host, seed=32))
     logged = len(host.log())

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from tests.host.made_up import node_of, read_video
+from tests.host.graphs import node_of
+from tests.host.made_up import read_video
 from tests.host.server import PACK
 from unianimate_core import mini
 from unianimate_core.demo import animate, load_networks

@@ -9,9 +9,9 @@ import shutil
 import numpy as np
 import pytest
 
+from tests.host.graphs import node_of
 from tests.host.made_up import FRAMES, HEIGHT, POSES, WIDTH, picture, write_picture
 from tests.host.server import PromptRefused
-from tests.host.test_workflows import node_of
 
 pytestmark = pytest.mark.host
 

@@ -6,39 +6,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.host.graphs import PATCHES, latent_of, node_of, patched
 from tests.host.made_up import tensor, tiny_checkpoint
-from tests.host.test_workflows import latent_of, node_of
 from unianimate_core.checkpoint import read_checkpoint
 
 pytestmark = pytest.mark.host
-
-
-def patched(graph: dict, sampler: str, class_type: str, **inputs) -> dict:
-    """The graph with one more node between the model and the sampler."""
-    target = graph[node_of(graph, sampler)]["inputs"]
-    graph["patch"] = {"class_type": class_type, "inputs": {"model": target["model"]} | inputs}
-    target["model"] = ["patch", 0]
-    return graph
-
-
-PATCHES = {
-    "RescaleCFG": {"multiplier": 0.7},
-    "EasyCache": {"reuse_threshold": 3.0, "start_percent": 0.0, "end_percent": 1.0, "verbose": True},
-    "ContextWindowsManual": {
-        "context_length": 4,
-        "context_overlap": 2,
-        "context_schedule": "standard_static",
-        "context_stride": 1,
-        "closed_loop": False,
-        "fuse_method": "pyramid",
-        "dim": 0,
-        "freenoise": False,
-        "cond_retain_index_list": "",
-        "split_conds_to_windows": False,
-        "latent_retain_index_list": "",
-        "causal_window_fix": False,
-    },
-}
 
 
 @pytest.mark.parametrize("class_type", PATCHES)

@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 import pytest
 from PIL import Image
 from safetensors.torch import load_file
 
-from tests.host.made_up import FRAMES, HEIGHT, WIDTH, node_of, read_video
+from tests.host.graphs import latent_of, node_of, with_latent
+from tests.host.made_up import FRAMES, HEIGHT, WIDTH, read_video
 
 pytestmark = pytest.mark.host
-
-
-def with_latent(graph: dict, sampler: str) -> tuple[dict, str]:
-    """The graph with the sampler's latent saved too, and the id of the node that saves it."""
-    graph = copy.deepcopy(graph)
-    graph["save_latent"] = {
-        "class_type": "SaveLatent",
-        "inputs": {"samples": [node_of(graph, sampler), 0], "filename_prefix": "latents/test"},
-    }
-    return graph, "save_latent"
-
-
-def latent_of(host, graph: dict, sampler: str):
-    """(latents, run) of a graph."""
-    graph, saver = with_latent(graph, sampler)
-    run = host.run(graph)
-    assert run.error is None
-    return load_file(host.output(run, saver))["latent_tensor"], run
 
 
 @pytest.mark.parametrize(
