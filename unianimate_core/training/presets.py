@@ -57,7 +57,7 @@ MINI = Preset(
         "dropout": 0.0,
     },
     run={
-        "steps": 5_600,
+        "steps": 10_000,
         "cool_down": 0.8,
         "workers": 1,
         "save_every": 100,
