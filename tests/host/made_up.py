@@ -69,8 +69,9 @@ def write_picture(path: Path, pixels: np.ndarray) -> None:
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:
+    """Without loss, so that what comes later in a video changes no frame before."""
     with av.open(path, "w") as container:
-        stream = container.add_stream("libx264", rate=Fraction(FPS))
+        stream = container.add_stream("libx264", rate=Fraction(FPS), options={"qp": "0"})
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
         for pixels in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
