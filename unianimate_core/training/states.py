@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from ..atomic import size
 from .settings import TrainingError, differences
 
 FORMAT = 1
@@ -95,10 +96,10 @@ class States:
     def _write(self, part: Path, state: State, metadata: Mapping[str, Mapping[str, str]]) -> None:
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir(parents=True)
-        size = sum(tensor.nbytes for tensors in state.files.values() for tensor in tensors.values())
+        needed = sum(tensor.nbytes for tensors in state.files.values() for tensor in tensors.values())
         free = shutil.disk_usage(part).free
-        if free < size:
-            raise OSError(f"{size / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
+        if free < needed:
+            raise OSError(f"{size(needed)} are needed, {size(free)} are free")
         for name, tensors in state.files.items():
             plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
             save_file(plain, part / name, metadata={"format": "pt", **metadata.get(name, {})})

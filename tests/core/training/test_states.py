@@ -100,6 +100,6 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path):
 def test_a_disk_known_to_be_too_full_is_told_before_writing(tmp_path, monkeypatch):
     job = make_job(tmp_path / "run")
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("Usage", (), {"free": 1000}))
-    with pytest.raises(OSError, match=r"could not be written .* are needed, 0\.0 GB are free"):
+    with pytest.raises(OSError, match=r"could not be written .* MB are needed, 0\.0 MB are free"):
         train(job, make_accelerator(SETTINGS))
     assert not list((tmp_path / "run" / "states").iterdir())

@@ -14,6 +14,7 @@ from safetensors.torch import load_file, save_file
 from unianimate_core import mini
 from unianimate_core.__main__ import main
 from unianimate_core.checkpoint.files import CheckpointError
+from unianimate_core.run_lock import LOCK_NAME, RunBusy, run_lock
 from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
 from unianimate_core.training.vae import trainer as training
 from unianimate_core.training.vae.crops import crops
@@ -154,7 +155,7 @@ def test_other_settings_than_the_run_began_with_are_refused(tmp_path, quick):
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state_before(tmp_path, monkeypatch, quick):
     broken = torch.full((1, 3, 16, 16), torch.nan)
     monkeypatch.setattr(training, "crops", lambda step, *others: broken if step == 2 else crops(step, *others))
-    with pytest.raises(ValueError, match="the loss is nan at step 2: the state before it is kept"):
+    with pytest.raises(ValueError, match="the loss is nan at step 2: the last state that was written is kept"):
         train_vae(tmp_path / "vae.safetensors", SMALL, save_every=1)
     kept = sorted(state.name for state in (tmp_path / "vae.training" / "states").iterdir())
     assert kept == ["step_00000001", "step_00000002"]
@@ -176,6 +177,13 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch, quick):
     assert {path.name: path.read_bytes() for path in state.iterdir()} == good
     assert list(state.parent.iterdir()) == [state]
     train_vae(tmp_path / "vae.safetensors", SMALL)
+
+
+def test_a_run_is_not_trained_by_two_processes(tmp_path, quick):
+    """Each would remove the other's states."""
+    with run_lock(tmp_path / "vae.training"), pytest.raises(RunBusy, match=r"vae\.training is trained in by .*: wait"):
+        train_vae(tmp_path / "vae.safetensors", SMALL)
+    assert [path.name for path in (tmp_path / "vae.training").iterdir()] == [LOCK_NAME]
 
 
 @pytest.mark.parametrize(

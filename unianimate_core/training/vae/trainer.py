@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...atomic import replacing
+from ...run_lock import run_lock
 from ...tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
 from ..optimisers.moments import moments, restore_moments
 from ..optimisers.muon import Muon
@@ -23,8 +24,8 @@ from .crops import SIZES, crops
 from .start import start_from_mean_colours
 
 PRECISIONS = ("bf16", "fp32")
-WEIGHTS, OPTIMISER, CURVES = "weights.safetensors", "optimiser.safetensors", "curve.safetensors"
-CURVE = "step", "loss", "psnr", "latent_std"
+WEIGHTS, OPTIMISER, CURVE = "weights.safetensors", "optimiser.safetensors", "curve.safetensors"
+COLUMNS = "step", "loss", "psnr", "latent_std"
 LARGEST_GRADIENT = 1.0
 REST_SHARE = 0.2  # of the learning rate, for the first and last layers and all biases
 STARTING_BATCHES = 16
@@ -76,7 +77,7 @@ def train_vae(output: str | os.PathLike, settings: VaeTraining, *, save_every: i
     """Train and write output in half precision, with the curve and the states in `<output's stem>.training/`.
 
     Raises TrainingError where the run there had other settings or the loss is no number, OSError on a full disk; the
-    newest good state stays in either case.
+    newest good state stays in either case. Raises RunBusy where another process trains there.
     """
     output = Path(output)
     if output.suffix != ".safetensors":
@@ -84,16 +85,24 @@ def train_vae(output: str | os.PathLike, settings: VaeTraining, *, save_every: i
     run = _Run(settings)
     folder = output.parent / f"{output.stem}.training"
     states = States(folder / "states", asdict(settings), KEPT_STATES)
-    run.restore(states.newest())
-    with tqdm(desc=output.name, total=settings.steps, initial=run.step, unit=" steps") as bar:
+    busy = f"{folder} is trained in by {{holder}}: wait until it is finished, or give another output"
+    folder.mkdir(parents=True, exist_ok=True)
+    with run_lock(folder, busy):
+        run.restore(states.newest())
+        _train(run, states, folder / "curve.csv", save_every, output.name)
+    save_tiny_vae(run.vae.state_dict(), output, {"steps": str(settings.steps)})
+
+
+def _train(run: _Run, states: States, curve: Path, save_every: int, name: str) -> None:
+    settings = run.settings
+    with tqdm(desc=name, total=settings.steps, initial=run.step, unit=" steps") as bar:
         while run.step < settings.steps:
             row = run.advance()
             bar.set_postfix(psnr=f"{row[2]:.2f}", refresh=False)
             bar.update()
             if run.step % save_every == 0 or run.step == settings.steps:
                 states.save(run.state(), {})
-                write_curve(folder / "curve.csv", run.curve)
-    save_tiny_vae(run.vae.state_dict(), output, {"steps": str(settings.steps)})
+                write_curve(curve, run.curve)
 
 
 class _Run:
@@ -128,13 +137,13 @@ class _Run:
             return
         self.vae.load_state_dict(state.files[WEIGHTS])
         restore_moments(self.parameters, list(self.optimisers), state.files[OPTIMISER])
-        self.curve = state.files[CURVES]["curve"].tolist()
+        self.curve = state.files[CURVE]["curve"].tolist()
         self.step = state.step
 
     def state(self) -> State:
         remembered = moments(self.parameters, list(self.optimisers))
         curve = torch.tensor(self.curve, dtype=torch.float64)
-        return State(self.step, {WEIGHTS: self.vae.state_dict(), OPTIMISER: remembered, CURVES: {"curve": curve}}, {})
+        return State(self.step, {WEIGHTS: self.vae.state_dict(), OPTIMISER: remembered, CURVE: {"curve": curve}}, {})
 
     def advance(self) -> list[float]:
         """One step; returns its row of the curve. Raises TrainingError where the loss is no number."""
@@ -143,7 +152,7 @@ class _Run:
         loss, row = self._loss(pictures, noise)
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"the loss is {float(loss.detach())} at step {self.step}: the state before it is kept; "
+                f"the loss is {float(loss.detach())} at step {self.step}: the last state that was written is kept; "
                 "try a lower learning rate or precision fp32"
             )
         loss.backward()
@@ -196,8 +205,8 @@ def _inner_and_rest(vae: TinyVAE) -> tuple[list[nn.Parameter], list[nn.Parameter
 
 
 def write_curve(path: Path, curve: list[list[float]]) -> None:
-    """One row a step: CURVE."""
+    """One row a step: COLUMNS."""
     with replacing(path) as part, part.open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(CURVE)
+        writer.writerow(COLUMNS)
         writer.writerows([f"{row[0]:.0f}", *(f"{value:.5g}" for value in row[1:])] for row in curve)
