@@ -76,7 +76,7 @@ MINI_MAMBA = replace(
     MINI,
     network=None,
     settings=MINI.settings | {"rate": 0.004, "warm_up": 50},
-    run=MINI.run | {"steps": 1_200, "cool_down": 1.0},
+    run=MINI.run | {"steps": 1_700, "cool_down": 1.0},
 )
 
 # For comparing networks that are trained alike: a step takes about half of the mini's.
