@@ -19,12 +19,11 @@ import numpy as np
 from unianimate_core import mini
 from unianimate_core.atomic import replacing
 from unianimate_core.pose import Pose, draw_poses
-from unianimate_core.training.characters import DrawnClip, draw_clip
+from unianimate_core.training.characters import DrawnClip
 
 from .comparison.codec import load_codec
-from .comparison.options import ComparisonParser, sampling_of
-from .comparison.rows import UNIFIED, Bench, digest_of, load_compared
-from .comparison.scores import Kept
+from .comparison.options import ComparisonParser, bench_of, drawn_clips, sampling_of
+from .comparison.rows import UNIFIED, load_compared
 
 ROWS = ("reference", "pose", "result", "truth")
 GAP, LABEL_WIDTH = 4, 92
@@ -91,10 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     sampling = sampling_of(options)
     network = load_compared(options.network, load_codec(options.vae, options.device), sampling, options.device)
-    bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed, options.processes)
-    drawn = {"height": options.height, "width": options.width, "split": "test", "world": options.world}
-    clips = [draw_clip(index, options.frames, **drawn) for index in range(options.characters)]
-    results = bench.animated(UNIFIED, network, clips)
+    clips = drawn_clips(options, "test", options.characters, options.frames)
+    results = bench_of(options, sampling).animated(UNIFIED, network, clips)
     write_picture(options.output, contact_sheet([column(*pair) for pair in zip(clips, results, strict=True)]))
     print(f"wrote {options.output}")
 

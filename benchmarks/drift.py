@@ -22,15 +22,15 @@ from unianimate_core.evaluation.continuity import detail
 from unianimate_core.evaluation.metrics import FRAME_METRICS
 from unianimate_core.long_video import Seams, new_frames, split_segments
 from unianimate_core.pictures import as_pictures
-from unianimate_core.training.characters import DrawnClip, draw_clip
+from unianimate_core.training.characters import DrawnClip
 from unianimate_core.training.data.autoencoders import Autoencoder
 
 from .comparison.animation import Animator, Sampling
 from .comparison.codec import load_codec
 from .comparison.follower import Follower
-from .comparison.options import ComparisonParser, described, sampling_of
-from .comparison.rows import Bench, Network, digest_of, load_compared
-from .comparison.scores import Kept, Row, continuity_row, continuity_table
+from .comparison.options import ComparisonParser, bench_of, described, drawn_clips, sampling_of
+from .comparison.rows import Bench, Network, load_compared
+from .comparison.scores import Row, continuity_row, continuity_table
 from .report import RESULTS, write
 
 # How segments meet, and whether each starts from the noise prior.
@@ -95,10 +95,9 @@ def main() -> None:
     sampling = sampling_of(options)
     codec = load_codec(options.vae, options.device)
     network, weights = compared_network(options, codec, sampling)
-    bench = Bench(Kept(options.keep), (digest_of(options.vae),), options.seed, options.processes)
+    bench = bench_of(options)
     total = options.segments * (options.frames - 1) + 1
-    drawn = {"height": options.height, "width": options.width, "split": "validation", "world": options.world}
-    clips = [draw_clip(index, total, **drawn) for index in range(options.clips)]
+    clips = drawn_clips(options, "validation", options.clips, total)
     body = f"""
 {options.clips} characters and motions of the validation split, {options.segments} segments of {options.frames} frames \
 of {options.width}x{options.height} (width x height); {described(sampling)} but where a row says otherwise.

@@ -21,12 +21,12 @@ from unianimate_core import mini
 from unianimate_core.evaluation.bootstrap import Estimate
 from unianimate_core.evaluation.metrics import FVD
 from unianimate_core.evaluation.weights import default_folder
-from unianimate_core.training.characters import DrawnClip, WorldSettings, draw_clip
+from unianimate_core.training.characters import DrawnClip, WorldSettings
 from unianimate_core.training.presets import preset
 
 from . import train_ablation
 from .comparison.codec import load_codec
-from .comparison.options import ComparisonParser, described, sampling_of
+from .comparison.options import ComparisonParser, bench_of, described, drawn_clips, sampling_of
 from .comparison.rows import (
     COPY,
     MAMBA,
@@ -39,12 +39,11 @@ from .comparison.rows import (
     baselines,
     compared,
     copies,
-    digest_of,
     load_compared,
     long_videos,
     with_and_without_first_frame,
 )
-from .comparison.scores import Kept, Row, Scorer, above, continuity_table
+from .comparison.scores import Row, Scorer, above, continuity_table
 from .report import RESULTS, write
 
 TITLE = "The paper's tables at the scale of the drawn world"
@@ -61,7 +60,7 @@ LEAST_ABOVE_BASELINES, MOST_BELOW_TRANSFORMER, LARGEST_JUMP = 5.0, 1.0, 1.5
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     sampling, codec = sampling_of(options), load_codec(options.vae, options.device)
-    bench = Bench(Kept(options.keep), (digest_of(options.vae), sampling), options.seed, options.processes)
+    bench = bench_of(options, sampling)
 
     def load(paths: Mapping[str, Path]) -> dict[str, Network]:
         return {name: load_compared(path, codec, sampling, options.device) for name, path in paths.items()}
@@ -83,13 +82,13 @@ def measure(
     options: argparse.Namespace, bench: Bench, shipped: Mapping[str, Network], alike: Mapping[str, Network]
 ) -> tuple[Scorer, dict[str, str]]:
     """The sections of the report by their titles, and what scored the clips."""
-    size, transformer = (options.width, options.height), shipped[UNIFIED]
-    clips = drawn(options, options.clips, options.frames, size)
+    transformer = shipped[UNIFIED]
+    clips = drawn_clips(options, "test", options.clips, options.frames)
     scorer, after_first = scorer_of(options, clips), scorer_of(options, clips, skip=1)
     rows = baselines(bench, transformer, clips, scorer)
     rows |= compared(bench, {name: network for name, network in shipped.items() if name == MAMBA}, clips, scorer)
     first_frames = with_and_without_first_frame(bench, transformer, clips, after_first)
-    long_clips = drawn(options, options.long_clips, options.segments * (options.frames - 1) + 1, size)
+    long_clips = drawn_clips(options, "test", options.long_clips, options.segments * (options.frames - 1) + 1)
     long_scorer = scorer_of(options, long_clips)
     continuity, long_rows, sampled = long_videos(bench, transformer, long_clips, options.frames, long_scorer)
     table4, table5 = among_equals(options, bench, alike)
@@ -112,17 +111,12 @@ def among_equals(options: argparse.Namespace, bench: Bench, networks: Mapping[st
     if not networks:
         missing = f"{heading}: not measured, for want of checkpoints."
         return missing, missing
-    clips = drawn(options, options.clips, options.frames, (options.ablation_width, options.ablation_height))
+    size = options.ablation_width, options.ablation_height
+    clips = drawn_clips(options, "test", options.clips, options.frames, size)
     scorer = scorer_of(options, clips)
     rows = compared(bench, networks, clips, scorer) | {COPY: scorer.row(COPY, copies(clips))}
     tables = [table_of(scorer, rows, names) for names in ((UNIFIED, WITHOUT_POSE, SEPARATE, COPY), (UNIFIED, MAMBA))]
     return f"{heading}:\n\n{tables[0]}", f"{heading}:\n\n{tables[1]}"
-
-
-def drawn(options: argparse.Namespace, count: int, frames: int, size: tuple[int, int]) -> list[DrawnClip]:
-    """The same characters and motions at any size, which is width and height."""
-    width, height = size
-    return [draw_clip(index, frames, height, width, split="test", world=options.world) for index in range(count)]
 
 
 def scorer_of(options: argparse.Namespace, clips: Sequence[DrawnClip], skip: int = 0) -> Scorer:

@@ -28,7 +28,6 @@ from unianimate_core import mini
 from unianimate_core.atomic import replacing
 from unianimate_core.config import ModelConfig
 from unianimate_core.model import UNet
-from unianimate_core.run_lock import run_lock
 from unianimate_core.training.command import MAMBA as MAMBA_CONFIG
 from unianimate_core.training.data.autoencoders import open_autoencoder
 from unianimate_core.training.data.prepare import prepare, prepared
@@ -39,6 +38,7 @@ from unianimate_core.training.loss import DenoisingLoss, empty_text
 from unianimate_core.training.network.weights import NetworkWeights, new_unet
 from unianimate_core.training.presets import Preset, preset
 from unianimate_core.training.settings import RunSettings, TrainingSettings, differences
+from unianimate_core.training.states import only_trainer
 from unianimate_core.training.world import WorldSettings
 
 from .comparison.separate_reference import SeparateReferenceUNet, metadata_of_separate
@@ -168,11 +168,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = preset(options.preset)
     accelerator = make_accelerator(TrainingSettings(**chosen.settings))
     options.folder.mkdir(parents=True, exist_ok=True)
-    busy = f"{options.folder} is trained in by {{holder}}: wait until it is finished, or give a new folder"
     if not accelerator.is_main_process:
         _train_all(options, chosen, accelerator)
         return
-    with run_lock(options.folder, busy):
+    with only_trainer(options.folder):
         _train_all(options, chosen, accelerator)
 
 

@@ -11,10 +11,13 @@ from pathlib import Path
 import torch
 
 from unianimate_core import mini
+from unianimate_core.training.characters import DrawnClip, draw_clip
 from unianimate_core.training.data.autoencoders import LINEAR
-from unianimate_core.training.world import WorldSettings
+from unianimate_core.training.world import Split, WorldSettings
 
 from .animation import Sampling
+from .rows import Bench, digest_of
+from .scores import Kept
 
 
 class ComparisonParser(argparse.ArgumentParser):
@@ -89,6 +92,19 @@ def parse_vae(text: str) -> Path | None:
 def parse_world(text: str) -> WorldSettings:
     """WorldSettings from the JSON of what differs from its defaults."""
     return WorldSettings(**json.loads(text))
+
+
+def bench_of(options: argparse.Namespace, *made_of: object) -> Bench:
+    """made_of: what all videos of the comparison depend on beside the VAE."""
+    return Bench(Kept(options.keep), (digest_of(options.vae), *made_of), options.seed, options.processes)
+
+
+def drawn_clips(
+    options: argparse.Namespace, split: Split, count: int, frames: int, size: tuple[int, int] | None = None
+) -> list[DrawnClip]:
+    """The first characters and motions of a split, the same at any size, which is width and height."""
+    width, height = size or (options.width, options.height)
+    return [draw_clip(index, frames, height, width, split=split, world=options.world) for index in range(count)]
 
 
 def sampling_of(options: argparse.Namespace) -> Sampling:

@@ -76,6 +76,29 @@ def latent_of(host: Server, graph: dict, sampler: str) -> tuple[Tensor, Run]:
     return load_file(host.output(run, saver))["latent_tensor"], run
 
 
+def interrupted_at(step: int, total: int, host: Server, graph: dict, node: str) -> tuple[list[int], int]:
+    """Interrupts a graph at a step of a node, which then stops within one: (all steps told, number of previews)."""
+    steps, previews, asked_at = [], 0, None
+
+    def on_event(kind: str, data: dict) -> None:
+        nonlocal previews, asked_at
+        previews += kind == "preview"
+        if kind == "progress" and data.get("node") == node:
+            steps.append(data["value"])
+            assert data["max"] == total
+            if data["value"] == step and asked_at is None:
+                host.post("/interrupt", {})
+                asked_at = len(steps)
+
+    run = host.watch(graph, on_event)
+    assert run.interrupted
+    assert run.error is None
+    assert asked_at is not None
+    # The step that was under way when the request arrived may end, and so may one that ran while it travelled.
+    assert len(steps) - asked_at <= 2
+    return steps, previews
+
+
 def patched(graph: dict, sampler: str, class_type: str, **inputs) -> dict:
     """The graph with one more node between the model and the sampler."""
     target = graph[node_of(graph, sampler)]["inputs"]

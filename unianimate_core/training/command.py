@@ -18,7 +18,6 @@ from ..config import MambaConfig, ModelConfig
 from ..content_hash import weights_hash
 from ..encoders import ClipEncoder
 from ..model import UNet
-from ..run_lock import run_lock
 from .data.autoencoders import Autoencoder, open_autoencoder
 from .data.prepare import prepare, prepared
 from .data.sequences import PreparedSequence
@@ -31,7 +30,7 @@ from .network.lora import LoraAdapters
 from .network.weights import NetworkWeights, loaded_unet, new_unet
 from .presets import Preset, preset
 from .settings import RunSettings, TrainingError, TrainingSettings
-from .states import States
+from .states import States, only_trainer
 
 DRAWN = "drawn"
 MAMBA = MambaConfig(expand=1, keep_ff=False)  # of a new network
@@ -50,9 +49,8 @@ def run_training(options: argparse.Namespace, settings: Mapping[str, Any], run: 
     how = RunSettings(**(chosen.run | dict(run)))
     accelerator = make_accelerator(training)
     options.folder.mkdir(parents=True, exist_ok=True)
-    busy = f"{options.folder} is trained in by {{holder}}: wait until it is finished, or give a new folder"
     try:
-        with run_lock(options.folder, busy) if accelerator.is_main_process else nullcontext():
+        with only_trainer(options.folder) if accelerator.is_main_process else nullcontext():
             result = train(_job(options, chosen, training, how, accelerator), accelerator)
     except torch.OutOfMemoryError as error:
         raise TrainingError(

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from ..atomic import size
+from ..run_lock import run_lock
 from .settings import TrainingError, differences
 
 FORMAT = 1
@@ -25,6 +27,11 @@ _DAMAGED = (FileNotFoundError, SafetensorError, json.JSONDecodeError, UnicodeDec
 _NAME = re.compile(r"step_(\d{8})")
 
 log = logging.getLogger(__name__)
+
+
+def only_trainer(folder: Path, instead: str = "a new folder") -> AbstractContextManager[None]:
+    """The lock of a run's folder, which must be there. Raises RunBusy where another process trains in it."""
+    return run_lock(folder, f"{folder} is trained in by {{holder}}: wait until it is finished, or give {instead}")
 
 
 @dataclass(frozen=True)

@@ -11,21 +11,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from benchmarks.report import TINY
 from unianimate_core.checkpoint.loading import metadata_of, network_entries
-from unianimate_core.config import ModelConfig
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
-CONFIG = ModelConfig(
-    dim=64,
-    multipliers=(1, 2, 4, 4),
-    residual_blocks=2,
-    attention_levels=(True, True, True, False),
-    head_dim=64,
-    stem_width=128,
-    context_dim=256,
-    image_tokens=4,
-)
 # Loads a file and prints how far the process's own memory grew at most. Pages mapped from the file are not its own:
 # the system takes them back when it needs them.
 MEASURE = """
@@ -59,7 +49,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def weights() -> dict[str, torch.Tensor]:
     """A checkpoint of 0.25 GB in fp32."""
-    entries = network_entries(CONFIG)
+    entries = network_entries(TINY)
     return {name: torch.full(entry.stored_shape, 0.01) for entry in entries for name in entry.stored_names}
 
 
@@ -80,6 +70,6 @@ def test_a_pickle_is_converted_tensor_by_tensor(wrapped, weights, tmp_path):
 def test_a_converted_file_stays_mapped(weights, tmp_path):
     """What needs no conversion is not copied; only the projections that are stacked, about a tenth, are."""
     half = {name: tensor.half() for name, tensor in weights.items()}
-    save_file(half, tmp_path / "unet.safetensors", metadata=metadata_of(CONFIG))
+    save_file(half, tmp_path / "unet.safetensors", metadata=metadata_of(TINY))
     measured = measure(tmp_path / "unet.safetensors")
     assert measured["grown"] < 0.3 * measured["weights"]

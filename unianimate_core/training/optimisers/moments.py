@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
-def moments(parameters: Mapping[str, nn.Parameter], optimisers: Sequence[Optimizer]) -> dict[str, Tensor]:
+def moments(parameters: Mapping[str, nn.Parameter], optimisers: Collection[Optimizer]) -> dict[str, Tensor]:
     """By name of the parameter and kind; none before the first step."""
     return {
         f"{name}/{kind}": tensor
@@ -20,7 +20,7 @@ def moments(parameters: Mapping[str, nn.Parameter], optimisers: Sequence[Optimiz
 
 
 def restore_moments(
-    parameters: Mapping[str, nn.Parameter], optimisers: Sequence[Optimizer], stored: Mapping[str, Tensor]
+    parameters: Mapping[str, nn.Parameter], optimisers: Collection[Optimizer], stored: Mapping[str, Tensor]
 ) -> None:
     """The inverse, on each parameter's device."""
     owners = {

@@ -14,12 +14,11 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from ...atomic import replacing
-from ...run_lock import run_lock
 from ...tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
 from ..optimisers.moments import moments, restore_moments
 from ..optimisers.muon import Muon
 from ..settings import TrainingError
-from ..states import State, States
+from ..states import State, States, only_trainer
 from .crops import SIZES, crops
 from .start import start_from_mean_colours
 
@@ -82,13 +81,11 @@ def train_vae(output: str | os.PathLike, settings: VaeTraining, *, save_every: i
     output = Path(output)
     if output.suffix != ".safetensors":
         raise TrainingError(f"output is {output.name}: give a name that ends in .safetensors")
-    run = _Run(settings)
     folder = output.parent / f"{output.stem}.training"
     states = States(folder / "states", asdict(settings), KEPT_STATES)
-    busy = f"{folder} is trained in by {{holder}}: wait until it is finished, or give another output"
     folder.mkdir(parents=True, exist_ok=True)
-    with run_lock(folder, busy):
-        run.restore(states.newest())
+    with only_trainer(folder, "another output"):
+        run = _Run(settings, states.newest())
         _train(run, states, folder / "curve.csv", save_every, output.name)
     save_tiny_vae(run.vae.state_dict(), output, {"steps": str(settings.steps)})
 
@@ -108,11 +105,11 @@ def _train(run: _Run, states: States, curve: Path, save_every: int, name: str) -
 class _Run:
     """Everything that changes while training."""
 
-    def __init__(self, settings: VaeTraining):
+    def __init__(self, settings: VaeTraining, state: State | None):
         self.settings = settings
         self.step = 0
         self.curve: list[list[float]] = []
-        self.vae = self._begun()
+        self.vae = self._begun(new=state is None)
         self.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         inner, rest = _inner_and_rest(self.vae)
         self.parameters = dict(self.vae.named_parameters())
@@ -120,8 +117,11 @@ class _Run:
             Muon(inner, settings.learning_rate): 1.0,
             torch.optim.AdamW(rest, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0): REST_SHARE,
         }
+        if state is not None:
+            self._restore(state)
 
-    def _begun(self) -> TinyVAE:
+    def _begun(self, *, new: bool) -> TinyVAE:
+        """As training starts; of a run that goes on, only the form counts."""
         if self.settings.decoder_of is not None:
             vae = load_tiny_vae(self.settings.decoder_of)
             vae.taesd_decoder.requires_grad_(True)
@@ -129,19 +129,18 @@ class _Run:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(self.settings.seed)
             vae = TinyVAE()
-        start_from_mean_colours(vae, torch.cat([self._crops(step) for step in range(STARTING_BATCHES)]))
+        if new:
+            start_from_mean_colours(vae, torch.cat([self._crops(step) for step in range(STARTING_BATCHES)]))
         return vae
 
-    def restore(self, state: State | None) -> None:
-        if state is None:
-            return
+    def _restore(self, state: State) -> None:
         self.vae.load_state_dict(state.files[WEIGHTS])
-        restore_moments(self.parameters, list(self.optimisers), state.files[OPTIMISER])
+        restore_moments(self.parameters, self.optimisers, state.files[OPTIMISER])
         self.curve = state.files[CURVE]["curve"].tolist()
         self.step = state.step
 
     def state(self) -> State:
-        remembered = moments(self.parameters, list(self.optimisers))
+        remembered = moments(self.parameters, self.optimisers)
         curve = torch.tensor(self.curve, dtype=torch.float64)
         return State(self.step, {WEIGHTS: self.vae.state_dict(), OPTIMISER: remembered, CURVE: {"curve": curve}}, {})
 
