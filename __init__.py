@@ -1,4 +1,4 @@
-"""UniAnimate for ComfyUI: a picture of a person and driving poses in, a video of that person moving so, out."""
+"""UniAnimate for ComfyUI: an image of a person and driving poses in, a video of that person moving so, out."""
 
 WEB_DIRECTORY = "./web"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from benchmarks.stick_figure import ASPECT, SKELETON, skeleton, standing, walking
+from tests.support.stick_figure import ASPECT, SKELETON, skeleton, standing, walking
 from unianimate_core.pose import Pose, align_poses, draw_pose
 from unianimate_core.pose import keypoints as points
 
@@ -117,8 +117,8 @@ def drawn(pose: Pose, width: int, height: int) -> np.ndarray:
     return np.pad(drawing, ((above // 2, above - above // 2), (0, 0), (0, 0)), constant_values=90)
 
 
-def label(picture: np.ndarray, text: str, x: int, y: int) -> np.ndarray:
-    return cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
+def label(image: np.ndarray, text: str, x: int, y: int) -> np.ndarray:
+    return cv2.putText(image, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, 0.5, (255, 255, 255), 1, cv2.LINE_AA)
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from benchmarks import report
-from unianimate_core.training.characters import draw_clip
+from unianimate_core.drawn_world.characters import draw_clip
 
 SIZES = ((64, 128), (128, 128), (128, 192), (256, 384), (512, 768))  # width, height
 FRAMES, CLIPS, ROUNDS = 16, 8, 5

@@ -1,4 +1,4 @@
-"""One picture to judge a network by: held-out characters in columns; reference, pose, result and truth in rows.
+"""One image to judge a network by: held-out characters in columns; reference, pose, result and truth in rows.
 
     python -m benchmarks.contact_sheet --precision bf16
 
@@ -17,9 +17,9 @@ import cv2
 import numpy as np
 
 from unianimate_core import mini
-from unianimate_core.atomic import replacing
+from unianimate_core.drawn_world.characters import DrawnClip
 from unianimate_core.pose import Pose, draw_poses
-from unianimate_core.training.characters import DrawnClip
+from unianimate_core.storage.atomic import replacing
 
 from .comparison.codec import load_codec
 from .comparison.options import ComparisonParser, bench_of, drawn_clips, sampling_of
@@ -67,14 +67,14 @@ def contact_sheet(columns: Sequence[Column]) -> np.ndarray:
     return np.concatenate([labels, *stacks], axis=1)
 
 
-def _stacked(pictures: Sequence[np.ndarray]) -> np.ndarray:
-    framed = [np.pad(picture, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for picture in pictures]
+def _stacked(images: Sequence[np.ndarray]) -> np.ndarray:
+    framed = [np.pad(image, ((0, GAP), (0, GAP), (0, 0)), constant_values=255) for image in images]
     return np.pad(np.concatenate(framed), ((GAP, 0), (0, 0), (0, 0)), constant_values=255)
 
 
-def write_picture(path: str | os.PathLike, picture: np.ndarray) -> None:
-    """As PNG. picture: uint8 h w 3, RGB."""
-    encoded = cv2.imencode(".png", picture[..., ::-1])[1]
+def write_image(path: str | os.PathLike, image: np.ndarray) -> None:
+    """As PNG. image: uint8 h w 3, RGB."""
+    encoded = cv2.imencode(".png", image[..., ::-1])[1]
     with replacing(path) as unfinished:
         Path(unfinished).write_bytes(encoded.tobytes())
 
@@ -92,7 +92,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     network = load_compared(options.network, load_codec(options.vae, options.device), sampling, options.device)
     clips = drawn_clips(options, "test", options.characters, options.frames)
     results = bench_of(options, sampling).animated(UNIFIED, network, clips)
-    write_picture(options.output, contact_sheet([column(*pair) for pair in zip(clips, results, strict=True)]))
+    write_image(options.output, contact_sheet([column(*pair) for pair in zip(clips, results, strict=True)]))
     print(f"wrote {options.output}")
 
 

@@ -17,13 +17,14 @@ from typing import cast
 import numpy as np
 import torch
 
+from unianimate_core.drawn_world.characters import DrawnClip
 from unianimate_core.evaluation.bootstrap import finite_mean
 from unianimate_core.evaluation.continuity import detail
 from unianimate_core.evaluation.metrics import FRAME_METRICS
-from unianimate_core.long_video import Seams, new_frames, split_segments
-from unianimate_core.pictures import as_pictures
-from unianimate_core.training.characters import DrawnClip
-from unianimate_core.training.data.autoencoders import Autoencoder
+from unianimate_core.long_video.chain import new_frames, split_segments
+from unianimate_core.long_video.seams import Seams
+from unianimate_core.media.images import as_images
+from unianimate_core.vae.autoencoder import Autoencoder
 
 from .comparison.animation import Animator, Sampling
 from .comparison.codec import load_codec
@@ -37,8 +38,8 @@ from .report import RESULTS, write
 WAYS: dict[str, tuple[Seams, bool]] = {
     "the paper's": (Seams(), True),
     "without noise prior": (Seams(), False),
-    "match_colours 0.5": (Seams(match_colours=0.5), True),
-    "match_colours 1": (Seams(match_colours=1.0), True),
+    "match_colors 0.5": (Seams(match_colors=0.5), True),
+    "match_colors 1": (Seams(match_colors=1.0), True),
     "hold_latents": (Seams(hold_latents=True), True),
     "shared_frames 4": (Seams(shared_frames=4), True),
     "shared_frames 4, hold_latents": (Seams(shared_frames=4, hold_latents=True), True),
@@ -84,7 +85,7 @@ def scored(
         ]
         psnr = FRAME_METRICS["psnr_star"]
         scores[f"PSNR, {part} segment"] = np.array(
-            [finite_mean(psnr(as_pictures(v), as_pictures(t)).numpy()) for v, t in pairs]
+            [finite_mean(psnr(as_images(v), as_images(t)).numpy()) for v, t in pairs]
         )
         scores[f"detail, {part} segment"] = np.array([detail(v).mean() / detail(t).mean() for v, t in pairs])
     return Row(name, scores)
@@ -103,7 +104,7 @@ def main() -> None:
 of {options.width}x{options.height} (width x height); {described(sampling)} but where a row says otherwise.
 
 A jump is the change where segments meet, in units of the ordinary change from frame to frame. Growth a segment is \
-that of the colours' distance to the reference, in 8-bit steps. Detail is the difference of neighbouring pixels, as a \
+that of the colors' distance to the reference, in 8-bit steps. Detail is the difference of neighboring pixels, as a \
 share of the truth's. Means over clips with 95 % bootstrap intervals.
 
 {continuity_table(chains(bench, network, clips, options.frames))}

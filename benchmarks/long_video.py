@@ -24,17 +24,18 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from unianimate_core import linear_vae
 from unianimate_core.config import ModelConfig
 from unianimate_core.diffusion import ddim_sample, ddim_timesteps, guided, starting_latents
-from unianimate_core.long_video import Handover, chain_segments, split_segments
+from unianimate_core.long_video.chain import chain_segments, split_segments
+from unianimate_core.long_video.seams import Handover
+from unianimate_core.long_video.segment_store import open_run, segment_keys
+from unianimate_core.long_video.windows import window_ranges
+from unianimate_core.media.video import video_writer
 from unianimate_core.model import UNet
-from unianimate_core.segment_store import open_run, segment_keys
-from unianimate_core.video import video_writer
-from unianimate_core.windows import window_ranges
+from unianimate_core.vae import linear as linear_vae
 
 from .denoise import count_flops, peak_memory
-from .report import DTYPES, RELEASED, RESULTS, random_unet, synchronise, table, write
+from .report import DTYPES, RELEASED, RESULTS, random_unet, synchronize, table, write
 
 # Small enough for a minute of video on a CPU: what is measured is all that surrounds the network.
 SMALL = ModelConfig(
@@ -60,7 +61,7 @@ class Clock:
         self.spent: dict[str, float] = {}
 
     def now(self) -> float:
-        synchronise(self.device)
+        synchronize(self.device)
         return time.process_time() if self.device.type == "cpu" else time.perf_counter()
 
     def timed(self, part: str, work):
@@ -83,7 +84,7 @@ def chain(unet: UNet, total: int, width: int, height: int, steps: int, device: t
         start = starting_latents(shape, torch.Generator().manual_seed(seed), reference, prior=939, long_video=True)
         conditions = {"pose": pose[:, :, : len(frames)], "reference_latent": reference.to(device)}
         if handover is not None:
-            conditions["first_frame"] = handover.picture.to(device)
+            conditions["first_frame"] = handover.image.to(device)
         denoiser = guided(unet, conditions, text, 2.5)
         return clock.timed("sampling", lambda: ddim_sample(denoiser, start.to(device, unet.dtype), steps).float().cpu())
 
@@ -97,25 +98,25 @@ def chain(unet: UNet, total: int, width: int, height: int, steps: int, device: t
         with run as store, video_writer(Path(folder) / "video.mp4", 30) as video:
             keys, latents = segment_keys("benchmark", segments), []
             for segment in chain_segments(segments, sample, decode, seed=0):
-                tensors = {"latents": segment.latents, "picture": segment.handover.picture}
+                tensors = {"latents": segment.latents, "image": segment.handover.image}
                 clock.timed("keeping", lambda s=segment, t=tensors: store.save(s.index, keys[s.index], t))
                 for piece in segment.latents[:, :, :-1].split(DECODED_AT_ONCE, dim=2):
                     encode(video, decode(piece), clock)
-                encode(video, segment.handover.picture, clock)
+                encode(video, segment.handover.image, clock)
                 latents.append(segment.latents)
                 del segment, tensors
     return clock.spent | {"total": clock.now() - began, "latents": sum(x.nbytes for x in latents)}
 
 
-def enlarged(pictures: Tensor) -> Tensor:
+def enlarged(images: Tensor) -> Tensor:
     """b 3 f h w to eight times the size."""
-    frames = rearrange(pictures, "b c f h w -> (b f) c h w")
-    return rearrange(F.interpolate(frames, scale_factor=8), "(b f) c h w -> b c f h w", b=len(pictures))
+    frames = rearrange(images, "b c f h w -> (b f) c h w")
+    return rearrange(F.interpolate(frames, scale_factor=8), "(b f) c h w -> b c f h w", b=len(images))
 
 
-def encode(video, pictures: Tensor, clock: Clock) -> None:
-    for picture in rearrange(pictures, "1 c f h w -> f h w c"):
-        clock.timed("encoding", lambda p=picture: video.write((255 * p).round().byte().numpy()))
+def encode(video, images: Tensor, clock: Clock) -> None:
+    for image in rearrange(images, "1 c f h w -> f h w c"):
+        clock.timed("encoding", lambda p=image: video.write((255 * p).round().byte().numpy()))
 
 
 def measure(arguments: argparse.Namespace) -> dict:
@@ -153,7 +154,7 @@ def frames_computed(total: int) -> dict[str, int]:
 def counted_overhead(width: int, height: int, steps: int) -> tuple[float, float, float]:
     """FLOP of sampling a segment at the released size, and what chaining adds to it, as shares.
 
-    The shares: of the frame that is sampled twice, and of the first frame's features. The picture handed over is one
+    The shares: of the frame that is sampled twice, and of the first frame's features. The image handed over is one
     that the video needs anyway: it is decoded once.
     """
     passes = 2 * len(ddim_timesteps(steps))
@@ -229,7 +230,7 @@ Frames that are sampled for a video, and their ratio to its length (segments of 
 
 A segment of {SEGMENT} frames of 512x768 at the released size, counted with 30 steps: {sampling / 1e12:,.0f} TFLOP \
 of sampling. Chaining adds {shared:.1%} for the frame it shares with the one before, and {100 * embedding:.1g}% for \
-the features of its first frame; no picture is decoded twice.
+the features of its first frame; no image is decoded twice.
 """
     name = f"long_video_{'released_' if arguments.released else ''}{device.type}.md"
     write(arguments.output or RESULTS / name, "Long video", device, body)

@@ -18,10 +18,10 @@ from typing import Literal
 import torch
 
 from unianimate_core import mini
+from unianimate_core.drawn_world.characters import DrawnClip, WorldSettings
 from unianimate_core.evaluation.bootstrap import Estimate
 from unianimate_core.evaluation.metrics import FVD
 from unianimate_core.evaluation.weights import default_folder
-from unianimate_core.training.characters import DrawnClip, WorldSettings
 from unianimate_core.training.presets import preset
 
 from . import train_ablation
@@ -179,13 +179,13 @@ def introduction(options: argparse.Namespace, scorer: Scorer) -> str:
 {options.clips} characters and motions of the test split{world}, {options.frames} frames of \
 {options.width}x{options.height} (width x height); {options.long_clips} long videos of {options.segments} \
 segments{fewer}.{alike} {described(sampling_of(options))}, for every network; the noise of a clip is the same in every \
-row. The text states are zeros and there is no picture embedding.
+row. The text states are zeros and there is no image embedding.
 
 Means over clips with 95 % bootstrap intervals over clips; the last column is the mean difference on the same clips. \
-L1 in [0, 1]; PSNR* in dB as in the paper, equal to PSNR here, since nothing overflows; SSIM of grey frames.{missing}
+L1 in [0, 1]; PSNR* in dB as in the paper, equal to PSNR here, since nothing overflows; SSIM of gray frames.{missing}
 
 In section 5 a jump is the change where segments meet, or where a window begins or ends, in units of the ordinary \
-change from frame to frame; drift is the distance of colours to the reference's, in 8-bit steps.
+change from frame to frame; drift is the distance of colors to the reference's, in 8-bit steps.
 """.strip()
 
 

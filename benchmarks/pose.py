@@ -28,12 +28,12 @@ import onnx
 import onnxruntime
 from onnx import helper, numpy_helper
 
-from tests.core.pose.stand_ins import write_detector, write_keypoint_network
+from tests.support.pose_networks import write_detector, write_keypoint_network
 from unianimate_core.pose import PoseDetector, choose_people, draw_pose, iter_drawn
+from unianimate_core.pose.detection.onnx_session import DETECTOR, KEYPOINT_NETWORK, Network
+from unianimate_core.pose.detection.pipeline import cores, estimate, search
+from unianimate_core.pose.drawing.resize import resize_bilinear
 from unianimate_core.pose.keypoints import Pose
-from unianimate_core.pose.onnx_session import DETECTOR, KEYPOINT_NETWORK, Network
-from unianimate_core.pose.pipeline import cores, estimate, search
-from unianimate_core.pose.resize import resize_bilinear
 
 RESULTS = Path(__file__).parent / "results"
 HEIGHT, WIDTH = 768, 512  # of the drawn poses
@@ -135,7 +135,7 @@ def _ways(video: Path, files: tuple[Path, Path], device: str) -> dict[str, Calla
 
 
 def authors_way(detector: Network, keypoint_network: Network, frames: Iterator[np.ndarray]) -> int:
-    """Returns the number of pictures drawn."""
+    """Returns the number of images drawn."""
     people = []
     for frame in list(frames):
         found = [estimate(keypoint_network, [(frame, box)]) for box in search(detector, [frame])[0].boxes]
@@ -145,7 +145,7 @@ def authors_way(detector: Network, keypoint_network: Network, frames: Iterator[n
 
 
 def our_way(detector: PoseDetector, frames: Iterator[np.ndarray], detect_every: int) -> int:
-    """Returns the number of pictures drawn."""
+    """Returns the number of images drawn."""
     poses = choose_people(list(detector.iter_poses(frames, detect_every=detect_every)))
     return sum(1 for _ in iter_drawn(poses, HEIGHT, WIDTH))
 
@@ -196,7 +196,7 @@ def with_tower(source: Path, path: Path, output: str, convolutions: tuple[int, .
 
 
 def write_video(path: Path, frames: int) -> Path:
-    """Coarse noise that drifts, 1280x720: enough for a codec to have work and a picture to change."""
+    """Coarse noise that drifts, 1280x720: enough for a codec to have work and an image to change."""
     noise = np.random.default_rng(0).integers(0, 256, (24, 44, 3), np.uint8)
     scene = cv2.resize(noise, (1280 + 64, 720), interpolation=cv2.INTER_CUBIC)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (1280, 720))

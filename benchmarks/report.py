@@ -49,11 +49,11 @@ TINY = ModelConfig(
 def random_unet(config: ModelConfig, device: torch.device, dtype: torch.dtype, split_bytes: int | None = None) -> UNet:
     """A network whose weights keep activations near unit variance. The same seed, so the same on each call."""
     unet = UNet(config, device="meta", dtype=dtype, split_bytes=split_bytes).to_empty(device=device)
-    return initialise(unet).requires_grad_(False).eval()
+    return initialize(unet).requires_grad_(False).eval()
 
 
 @torch.no_grad()
-def initialise(network: Module) -> Module:
+def initialize(network: Module) -> Module:
     """The same network, with random weights of that kind; what is recurrent starts as in training."""
     device = next(network.parameters()).device
     generator = torch.Generator(device).manual_seed(0)
@@ -70,10 +70,10 @@ def initialise(network: Module) -> Module:
 
 def seconds(work: Callable[[], object], device: torch.device) -> float:
     """How long work takes, until the device has finished it."""
-    synchronise(device)
+    synchronize(device)
     start = time.perf_counter()
     work()
-    synchronise(device)
+    synchronize(device)
     return time.perf_counter() - start
 
 
@@ -88,7 +88,7 @@ def interleaved(
     return times
 
 
-def synchronise(device: torch.device) -> None:
+def synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

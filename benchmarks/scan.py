@@ -44,7 +44,7 @@ def inputs(n: int, frames: int, channels: int, states: int, device: torch.device
     return made | {"D": torch.ones(channels, device=device), "z": normal(n, frames, channels)}
 
 
-def materialising(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor) -> Tensor:
+def materializing(u: Tensor, delta: Tensor, A: Tensor, B: Tensor, C: Tensor, D: Tensor, z: Tensor) -> Tensor:
     """Every decay and every input of the state at once, n f E s, then a loop over time."""
     decay = (delta[..., None] * A).exp()
     driven = (delta * u)[..., None] * B[:, :, None]
@@ -131,7 +131,7 @@ def variants(device: torch.device) -> dict[str, Callable[..., Tensor]]:
         **sizes,
         "blocks, sequences first, powers of e": sequences_first,
         "no blocks": whole_batch,
-        "materialising": materialising,
+        "materializing": materializing,
         "parallel over time": doubling,
     }
 

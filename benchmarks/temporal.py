@@ -28,7 +28,7 @@ from unianimate_core.model.temporal import TemporalModule
 
 from .denoise import peak_memory
 from .memory import LiveMemory, fused_attention
-from .report import DTYPES, RELEASED, RESULTS, TINY, Module, initialise, interleaved, table, write
+from .report import DTYPES, RELEASED, RESULTS, TINY, Module, initialize, interleaved, table, write
 from .temporal_figure import Curves, draw
 
 FRAMES = (17, 33, 65, 129, 257, 513)
@@ -48,7 +48,7 @@ def unfused_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What is measured: a configuration, the size of the pictures, where, and how."""
+    """What is measured: a configuration, the size of the images, where, and how."""
 
     config: ModelConfig
     pixels: tuple[int, int]
@@ -109,7 +109,7 @@ class Setting:
 
     def _ready(self, module: Module) -> Module:
         if self.device.type != "meta":
-            initialise(module)
+            initialize(module)
         return module.requires_grad_(False).eval()
 
 

@@ -13,8 +13,8 @@ import torch
 
 from benchmarks import report
 from unianimate_core import mini
-from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae
 from unianimate_core.training.vae.quality import Reconstruction, reconstruct
+from unianimate_core.vae.tiny import TinyVAE, load_tiny_vae
 
 SIZES = ((64, 128), (128, 128), (128, 192))  # width, height
 SHEET_PEOPLE, SHEET_SIZE = 12, (128, 192)
@@ -25,7 +25,7 @@ TIMED_FRAMES, ROUNDS = 16, 5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--vae", type=Path, default=mini.VAE)
-    parser.add_argument("--people", type=int, default=100, help="held-out characters, one picture each")
+    parser.add_argument("--people", type=int, default=100, help="held-out characters, one image each")
     parser.add_argument(
         "--curves", type=Path, nargs="*", default=[], help="curve.csv of its trainings, to keep and draw"
     )
@@ -34,13 +34,13 @@ def main() -> None:
     rows = [row(vae, width, height, options.people) for width, height in SIZES]
     header = ("width x height", "PSNR, dB", f"with latents wrong by {WRONG_LATENT}", "latents' deviation", "ms a frame")
     body = (
-        f"{options.people} held-out people (split test), one picture each: mean PSNR (lowest to highest), the mean "
+        f"{options.people} held-out people (split test), one image each: mean PSNR (lowest to highest), the mean "
         "with noise on the latents, the deviation of the four latents in the network's units, and the least time.\n\n"
         + report.table(header, rows)
     )
     width, height = SHEET_SIZE
     sheet(report.RESULTS / "tiny_vae.png", reconstruct(vae, height, width, SHEET_PEOPLE))
-    body += "\n\nPictures above, reconstructions below:\n\n![people and their reconstructions](tiny_vae.png)"
+    body += "\n\nImages above, reconstructions below:\n\n![people and their reconstructions](tiny_vae.png)"
     if options.curves:
         for number, curve in enumerate(options.curves, start=1):
             shutil.copy(curve, report.RESULTS / f"tiny_vae_curve_{number}.csv")
@@ -76,10 +76,8 @@ def milliseconds(vae: TinyVAE, width: int, height: int) -> str:
 
 
 def sheet(path: Path, people: Reconstruction) -> None:
-    """Pictures in one row, what became of them in the next."""
-    rows = [
-        np.concatenate(list(pictures.movedim(1, -1).numpy()), axis=1) for pictures in (people.pictures, people.decoded)
-    ]
+    """Images in one row, what became of them in the next."""
+    rows = [np.concatenate(list(images.movedim(1, -1).numpy()), axis=1) for images in (people.images, people.decoded)]
     cv2.imwrite(str(path), (255 * np.concatenate(rows)).round().astype(np.uint8)[..., ::-1])
 
 
@@ -91,15 +89,15 @@ def draw_curve(sources: list[Path], path: Path, height: int = 240, width: int = 
         values.append(np.convolve(psnr, np.ones(smooth) / smooth, mode="valid"))
     values = np.concatenate(values)
     low, high = np.floor(values.min()), np.ceil(values.max())
-    picture = np.full((height, width, 3), 255, np.uint8)
+    image = np.full((height, width, 3), 255, np.uint8)
     for level in range(int(low), int(high) + 1, 2):
         y = round((height - 20) * (high - level) / (high - low)) + 10
-        cv2.line(picture, (40, y), (width - 10, y), (220, 220, 220), 1)
-        cv2.putText(picture, f"{level} dB", (2, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.32, (80, 80, 80), 1, cv2.LINE_AA)
+        cv2.line(image, (40, y), (width - 10, y), (220, 220, 220), 1)
+        cv2.putText(image, f"{level} dB", (2, y + 4), cv2.FONT_HERSHEY_SIMPLEX, 0.32, (80, 80, 80), 1, cv2.LINE_AA)
     x = np.linspace(40, width - 10, len(values))
     y = (height - 20) * (high - values) / (high - low) + 10
-    cv2.polylines(picture, [np.stack([x, y], axis=-1).round().astype(np.int32)], False, (160, 90, 30), 1, cv2.LINE_AA)
-    cv2.imwrite(str(path), picture)
+    cv2.polylines(image, [np.stack([x, y], axis=-1).round().astype(np.int32)], False, (160, 90, 30), 1, cv2.LINE_AA)
+    cv2.imwrite(str(path), image)
 
 
 if __name__ == "__main__":

@@ -25,11 +25,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from unianimate_core import mini
-from unianimate_core.atomic import replacing
 from unianimate_core.config import ModelConfig
+from unianimate_core.drawn_world.world import WorldSettings
 from unianimate_core.model import UNet
+from unianimate_core.storage.atomic import replacing
 from unianimate_core.training.command import MAMBA as MAMBA_CONFIG
-from unianimate_core.training.data.autoencoders import open_autoencoder
 from unianimate_core.training.data.prepare import prepare, prepared
 from unianimate_core.training.data.sources import DrawnPeople
 from unianimate_core.training.loop.job import Job, Trained
@@ -39,7 +39,7 @@ from unianimate_core.training.network.weights import NetworkWeights, new_unet
 from unianimate_core.training.presets import Preset, preset
 from unianimate_core.training.settings import RunSettings, TrainingSettings, differences
 from unianimate_core.training.states import only_trainer
-from unianimate_core.training.world import WorldSettings
+from unianimate_core.vae.autoencoder import open_autoencoder
 
 from .comparison.separate_reference import SeparateReferenceUNet, metadata_of_separate
 

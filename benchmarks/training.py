@@ -21,7 +21,7 @@ from unianimate_core.training.data.dropping import DROPPABLE
 from unianimate_core.training.loss import DenoisingLoss, empty_text
 from unianimate_core.training.network import cpu_layers
 from unianimate_core.training.network.drawn_poses import convolve_only_drawn
-from unianimate_core.training.optimisers.groups import make_optimisers
+from unianimate_core.training.optimizers.groups import make_optimizers
 from unianimate_core.training.settings import TrainingSettings
 
 from .denoise import matmul_ceiling
@@ -29,7 +29,7 @@ from .report import RESULTS, interleaved, spread, table, write
 
 WIDTHS = ((32, 64, 96), (64, 64, 96), (64, 96, 96), (64, 128, 256))
 SIZES = ((64, 128), (128, 128), (128, 192))  # width x height
-SHARE_DRAWN = 0.1  # of a pose picture that is not black, as measured of drawn people at 128x192
+SHARE_DRAWN = 0.1  # of a pose image that is not black, as measured of drawn people at 128x192
 AS_USED, ADAMW, PYTORCH, FULL = "as used", "AdamW instead of Muon", "PyTorch's layers", "fp32"
 
 
@@ -48,7 +48,7 @@ def network(widths: tuple[int, ...]) -> ModelConfig:
 
 
 def made_up_clips(batch: int, frames: int, width: int, height: int) -> Clips:
-    """Noise, guided by poses and the reference, whose pose pictures are black for the most part."""
+    """Noise, guided by poses and the reference, whose pose images are black for the most part."""
     h, w = height // 8, width // 8
     drawn = torch.zeros(batch, frames + 1, height, width, 3, dtype=torch.uint8)
     drawn[:, :, : int(height * SHARE_DRAWN**0.5), : int(width * SHARE_DRAWN**0.5)] = 200
@@ -68,7 +68,7 @@ def made_up_clips(batch: int, frames: int, width: int, height: int) -> Clips:
 
 
 def training_step(config: ModelConfig, clips: Clips, *, layers: bool, muon: bool, half: bool) -> Callable[[], object]:
-    """layers: those made for CPUs; otherwise PyTorch's, over whole pose pictures."""
+    """layers: those made for CPUs; otherwise PyTorch's, over whole pose images."""
     torch.manual_seed(0)
     own = {"operations": cpu_layers, "attention": cpu_layers.attention} if layers else {}
     unet = UNet(config, split_bytes=None, **own).train()
@@ -76,18 +76,18 @@ def training_step(config: ModelConfig, clips: Clips, *, layers: bool, muon: bool
     if layers:
         convolve_only_drawn(unet)
     settings = TrainingSettings(
-        width=64, height=64, optimiser="muon" if muon else "adamw", precision="bf16" if half else "fp32"
+        width=64, height=64, optimizer="muon" if muon else "adamw", precision="bf16" if half else "fp32"
     )
     loss = DenoisingLoss(unet, empty_text(config), settings)
-    optimisers = make_optimisers(dict(unet.named_parameters()), settings)
+    optimizers = make_optimizers(dict(unet.named_parameters()), settings)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             value = loss(clips).mean()
         value.backward()
-        for optimiser in optimisers:
-            optimiser.step()
-            optimiser.zero_grad()
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
 
     return step
 
@@ -166,7 +166,7 @@ def main() -> None:
     body = f"""
 Steps of {arguments.batch} clips of {arguments.frames} frames and their reference, bf16 autocast, Muon. Median of \
 {arguments.steps} steps taken in turns after a warm-up, and their range; then how many times as long a step takes with \
-one thing changed: AdamW, PyTorch's own layers and whole pose pictures, fp32. Ceiling: {ceiling / 1e9:.0f} GFLOP/s in \
+one thing changed: AdamW, PyTorch's own layers and whole pose images, fp32. Ceiling: {ceiling / 1e9:.0f} GFLOP/s in \
 a large bf16 matrix product in the same run; work is counted as PyTorch's layers do it.
 
 {table(header, rows)}

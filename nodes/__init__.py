@@ -5,10 +5,10 @@ from comfy_api.latest import ComfyExtension, io
 from . import model_files
 from .conditioning import UniAnimateConditioning
 from .drawn_person import DrawnPerson
-from .keypoint_files import LoadPoseKeypoints, SavePoseKeypoints
 from .loading import ConvertUniAnimate, LoadUniAnimate
-from .long_video import LongVideoChain
-from .pose import DWPoseExtract, PoseAlign
+from .long_video.node import LongVideoChain
+from .pose.files import LoadPoseKeypoints, SavePoseKeypoints
+from .pose.nodes import DWPoseExtract, PoseAlign
 from .sampling import UniAnimateSample
 
 

@@ -1,4 +1,4 @@
-"""From pictures to conditioning: what guides one clip, for any sampler."""
+"""From images to conditioning: what guides one clip, for any sampler."""
 
 from __future__ import annotations
 
@@ -13,23 +13,19 @@ from ..unianimate_core.config import LATENT_CHANNELS, ModelConfig
 from ..unianimate_core.diffusion import LATENT_SCALE
 from ..unianimate_core.encoders import resize_for_clip
 from ..unianimate_core.model.conditions import PoseRange
-from . import pictures
+from . import images as images
 from .host_model import CLIP_INPUTS, ClipInputs, UniAnimate
 from .messages import say
 
 
 def guidance_inputs(poses: io.Input | None = None) -> list[io.Input]:
     """The inputs that describe a clip, which every sampling node takes. poses: in place of drawn ones."""
-    drawn = io.Image.Input(
-        "poses", tooltip="The driving poses, drawn; one frame each. A single one reposes the picture."
-    )
+    drawn = io.Image.Input("poses", tooltip="The driving poses, drawn; one frame each. A single one reposes the image.")
     return [
         io.Model.Input("model", tooltip="From Load UniAnimate; patches such as Context Windows or LoRA may be on it."),
         io.Vae.Input("vae", tooltip="Any VAE of Stable Diffusion 1.x or 2.x."),
-        io.Image.Input("reference_image", tooltip="One picture of the person to animate."),
-        io.Image.Input(
-            "reference_pose", tooltip="The pose of the person in the reference picture, drawn on its canvas."
-        ),
+        io.Image.Input("reference_image", tooltip="One image of the person to animate."),
+        io.Image.Input("reference_pose", tooltip="The pose of the person in the reference image, drawn on its canvas."),
         poses or drawn,
         io.Clip.Input(
             "clip", optional=True, tooltip="From Load UniAnimate. Left out: zeros in place of the empty prompt."
@@ -37,12 +33,12 @@ def guidance_inputs(poses: io.Input | None = None) -> list[io.Input]:
         io.ClipVision.Input(
             "clip_vision",
             optional=True,
-            tooltip="From Load UniAnimate. Left out: nothing said of the reference picture.",
+            tooltip="From Load UniAnimate. Left out: nothing said of the reference image.",
         ),
         io.Image.Input(
             "first_frame",
             optional=True,
-            tooltip="A picture that frame 0 shall be, for instance the end of a clip before.",
+            tooltip="An image that frame 0 shall be, for instance the end of a clip before.",
         ),
         io.Int.Input(
             "width", default=512, min=64, max=4096, step=64, tooltip="In pixels. Trained at 512x768; 768x1216 works."
@@ -50,7 +46,7 @@ def guidance_inputs(poses: io.Input | None = None) -> list[io.Input]:
         io.Int.Input("height", default=768, min=64, max=4096, step=64, tooltip="In pixels, a multiple of 64."),
         io.Combo.Input(
             "fit",
-            options=pictures.FITS,
+            options=images.FITS,
             default="crop",
             tooltip="How reference, poses and first frame get the clip's shape: cut, with black bars, or squashed.",
         ),
@@ -99,24 +95,24 @@ def prepare_clip(
 ) -> Clip:
     """Check and encode everything that guides one clip. Raises ValueError in one sentence for what does not fit."""
     config = network_config(model)
-    pictures.check_size(width, height)
+    images.check_size(width, height)
     check_vae(vae)
-    reference = pictures.check_pictures("reference_image", reference_image, single=True)
-    reference_pose = pictures.check_pictures("reference_pose", reference_pose, single=True)
-    poses = pictures.check_pictures("poses", poses)
-    pictures.check_same_canvas("poses", poses, "reference_pose", reference_pose, "draw both on the same canvas")
+    reference = images.check_images("reference_image", reference_image, single=True)
+    reference_pose = images.check_images("reference_pose", reference_pose, single=True)
+    poses = images.check_images("poses", poses)
+    images.check_same_canvas("poses", poses, "reference_pose", reference_pose, "draw both on the same canvas")
     if fit != "stretch":
-        remedy = "draw the pose on the picture's canvas, or set fit to stretch"
-        pictures.check_same_canvas("reference_pose", reference_pose, "reference_image", reference, remedy)
+        remedy = "draw the pose on the image's canvas, or set fit to stretch"
+        images.check_same_canvas("reference_pose", reference_pose, "reference_image", reference, remedy)
     if first_frame is not None:
-        first_frame = pictures.check_pictures("first_frame", first_frame, single=True)
-        first_frame = pictures.fit_pictures(first_frame, width, height, fit)
+        first_frame = images.check_images("first_frame", first_frame, single=True)
+        first_frame = images.fit_images(first_frame, width, height, fit)
 
     inputs = ClipInputs(
-        poses=pictures.fit_pictures(poses, width, height, fit),
-        reference_latent=encode_picture(vae, pictures.fit_pictures(reference, width, height, fit)),
-        reference_pose=pictures.fit_pictures(reference_pose, width, height, fit),
-        image=None if clip_vision is None else embed_picture(clip_vision, config, reference, width, height, fit),
+        poses=images.fit_images(poses, width, height, fit),
+        reference_latent=encode_image(vae, images.fit_images(reference, width, height, fit)),
+        reference_pose=images.fit_images(reference_pose, width, height, fit),
+        image=None if clip_vision is None else embed_image(clip_vision, config, reference, width, height, fit),
         first_frame=first_frame,
         pose_range=pose_range,
     )
@@ -149,15 +145,15 @@ def check_vae(vae) -> None:
         )
 
 
-def encode_picture(vae, picture: Tensor) -> Tensor:
+def encode_image(vae, image: Tensor) -> Tensor:
     """1 3 H W in 0..1 to 1 4 h w in latent units."""
-    return LATENT_SCALE * vae.encode(rearrange(picture, "b c h w -> b h w c")).float().cpu()
+    return LATENT_SCALE * vae.encode(rearrange(image, "b c h w -> b h w c")).float().cpu()
 
 
-def embed_picture(clip_vision, config: ModelConfig, reference: Tensor, width: int, height: int, fit: str) -> Tensor:
-    """The picture embedding, 1 1 C, of the part of the reference that the clip shows."""
-    picture = resize_for_clip(pictures.frame(reference, width, height, fit))
-    output = clip_vision.encode_image(rearrange(picture, "b c h w -> b h w c"))
+def embed_image(clip_vision, config: ModelConfig, reference: Tensor, width: int, height: int, fit: str) -> Tensor:
+    """The image embedding, 1 1 C, of the part of the reference that the clip shows."""
+    image = resize_for_clip(images.frame(reference, width, height, fit))
+    output = clip_vision.encode_image(rearrange(image, "b c h w -> b h w c"))
     embedding = output["image_embeds"].float().cpu()
     if embedding.shape[-1] != config.context_dim:
         raise ValueError(
@@ -194,7 +190,7 @@ class UniAnimateConditioning(io.ComfyNode):
             node_id="UniAnimateConditioning",
             display_name="UniAnimate Conditioning",
             category="UniAnimate",
-            description="Reference picture and poses as conditioning for KSampler and other samplers.",
+            description="Reference image and poses as conditioning for KSampler and other samplers.",
             search_aliases=["unianimate", "pose conditioning"],
             inputs=[*guidance_inputs(), *pose_inputs()],
             outputs=[

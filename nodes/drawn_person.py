@@ -1,4 +1,4 @@
-"""A node that draws somebody to animate, so that a first run needs no picture, no video and no download."""
+"""A node that draws somebody to animate, so that a first run needs no image, no video and no download."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 from comfy_api.latest import io
 
 from ..unianimate_core import mini
-from ..unianimate_core.pictures import as_values
+from ..unianimate_core.drawn_world.characters import draw_clip
+from ..unianimate_core.drawn_world.people.motion import FPS
+from ..unianimate_core.media.images import as_values
 from ..unianimate_core.pose import frames_of_people, iter_drawn
-from ..unianimate_core.training.characters import draw_clip
-from ..unianimate_core.training.people.motion import FPS
-from .pose import PoseKeypoints
+from .pose.nodes import PoseKeypoints
 
 MOST_PIXELS = 512 * 768 * 512  # of all frames together: 2.4 GB for each of the two videos that come out
 
@@ -24,7 +24,7 @@ class DrawnPerson(io.ComfyNode):
             display_name="UniAnimate Drawn Person",
             category="UniAnimate",
             description="Draws a person and a motion that UniAnimate-mini was not trained on, with the true frames.",
-            search_aliases=["unianimate", "example", "demo", "test picture"],
+            search_aliases=["unianimate", "example", "demo", "test image"],
             inputs=[
                 io.Int.Input(
                     "character",
@@ -63,9 +63,9 @@ class DrawnPerson(io.ComfyNode):
         stop = comfy.model_management.throw_exception_if_processing_interrupted
         clip = draw_clip(character, frames, height, width, split="test", world=mini.WORLD, before_frame=stop)
         drawn = torch.empty(1 + frames, height, width, 3)  # the reference's pose first
-        for picture, pose in zip(drawn, iter_drawn([clip.reference_pose, *clip.poses], height, width), strict=True):
+        for image, pose in zip(drawn, iter_drawn([clip.reference_pose, *clip.poses], height, width), strict=True):
             stop()
-            picture[:] = as_values(pose)
+            image[:] = as_values(pose)
         keypoints = frames_of_people([[pose] for pose in clip.poses], width, height)
         reference, truth = as_values(clip.reference[None]), as_values(clip.frames)
         return io.NodeOutput(reference, drawn[:1], drawn[1:], truth, float(FPS), keypoints)

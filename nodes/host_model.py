@@ -1,6 +1,6 @@
 """UniAnimate as a MODEL of ComfyUI, so that its samplers, patches and memory management work with it.
 
-At node boundaries a clip is a batch of pictures, [T, 4, h, w]; it is folded to b 4 f h w only in HostUNet.forward.
+At node boundaries a clip is a batch of images, [T, 4, h, w]; it is folded to b 4 f h w only in HostUNet.forward.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from torch import Tensor
 from ..unianimate_core.checkpoint import read_checkpoint, to_checkpoint, to_modules
 from ..unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR, stored_dtype
 from ..unianimate_core.config import ModelConfig
-from ..unianimate_core.content_hash import weights_hash
 from ..unianimate_core.model import Conditions, UNet
 from ..unianimate_core.model.conditions import PoseRange
+from ..unianimate_core.storage.content_hash import weights_hash
 
 # The key of a CONDITIONING entry that holds ClipInputs.
 CLIP_INPUTS = "unianimate"
@@ -35,8 +35,8 @@ FRAMES_AT_ONCE = 16
 ALWAYS = PoseRange()
 
 
-class PosePictures(Protocol):
-    """A tensor, or what makes a few pictures at a time of as many as there are."""
+class PoseImages(Protocol):
+    """A tensor, or what makes a few images at a time of as many as there are."""
 
     shape: torch.Size
 
@@ -53,7 +53,7 @@ class ClipInputs:
     image: 1 1 C; absent ones are None. Poses may be anything of that shape that can be split.
     """
 
-    poses: PosePictures
+    poses: PoseImages
     reference_latent: Tensor | None = None
     reference_pose: Tensor | None = None
     image: Tensor | None = None
@@ -62,7 +62,7 @@ class ClipInputs:
 
 
 class PoseFeatures(comfy.conds.CONDRegular):
-    """Pose features of a clip, T 8 h w, and those of each picture alone, from which any window of it can be made."""
+    """Pose features of a clip, T 8 h w, and those of each image alone, from which any window of it can be made."""
 
     def __init__(self, cond: Tensor, alone: Tensor | None = None, windows: dict | None = None):
         super().__init__(cond)
@@ -127,7 +127,7 @@ def check_rows(x: Tensor, pose: Tensor | None) -> None:
     if pose is not None and len(pose) != len(x):
         raise ValueError(f"{len(pose)} poses meet {len(x)} frames: set dim to 0 in Context Windows (Manual)")
     if pose is not None and pose.shape[-2:] != x.shape[-2:]:
-        raise ValueError("the conditioning is cut to an area of the picture: UniAnimate conditions whole pictures only")
+        raise ValueError("the conditioning is cut to an area of the image: UniAnimate conditions whole images only")
 
 
 _told: set[str] = set()
@@ -175,19 +175,17 @@ class UniAnimate(comfy.model_base.BaseModel):
         check_clip(inputs, noise)
         encoder = self.network.conditions
 
-        def picture(tensor: Tensor) -> Tensor:
+        def image(tensor: Tensor) -> Tensor:
             return rearrange(tensor.to(device, dtype), "f c h w -> 1 c f h w")
 
-        alone = torch.cat(
-            [encoder.pose.features(picture(piece)) for piece in inputs.poses.split(FRAMES_AT_ONCE)], dim=2
-        )
+        alone = torch.cat([encoder.pose.features(image(piece)) for piece in inputs.poses.split(FRAMES_AT_ONCE)], dim=2)
         out["pose"] = PoseFeatures(_as_frames(encoder.pose.mixer(alone)), _as_frames(alone))
         out["pose_range"] = comfy.conds.CONDConstant(inputs.pose_range)
         if inputs.first_frame is not None:
-            out["first_frame"] = comfy.conds.CONDRegular(_as_frames(encoder.first_frame(picture(inputs.first_frame))))
+            out["first_frame"] = comfy.conds.CONDRegular(_as_frames(encoder.first_frame(image(inputs.first_frame))))
         if inputs.reference_latent is not None:
-            pose = None if inputs.reference_pose is None else picture(inputs.reference_pose)
-            reference = encoder.reference_features(picture(inputs.reference_latent), pose)
+            pose = None if inputs.reference_pose is None else image(inputs.reference_pose)
+            reference = encoder.reference_features(image(inputs.reference_latent), pose)
             out["reference"] = comfy.conds.CONDRegular(_as_frames(reference))
         if inputs.image is not None:
             out["image_tokens"] = comfy.conds.CONDRegular(encoder.image_tokens(inputs.image.to(device, dtype)))

@@ -29,7 +29,7 @@ class LoadUniAnimate(io.ComfyNode):
             node_id="LoadUniAnimate",
             display_name="Load UniAnimate",
             category="UniAnimate",
-            description="Loads UniAnimate, and the text and picture encoders it was trained with.",
+            description="Loads UniAnimate, and the text and image encoders it was trained with.",
             search_aliases=["unianimate", "human animation", "pose to video"],
             inputs=[
                 io.Combo.Input(
@@ -42,7 +42,7 @@ class LoadUniAnimate(io.ComfyNode):
                     "clip",
                     options=[*model_files.choices(CLIP), NO_CLIP],
                     tooltip="OpenCLIP ViT-H/14, in models/clip_vision or models/text_encoders. "
-                    "'none' saves its memory; the released network then works without what it says of the picture.",
+                    "'none' saves its memory; the released network then works without what it says of the image.",
                 ),
                 io.Combo.Input(
                     "precision",
@@ -54,7 +54,7 @@ class LoadUniAnimate(io.ComfyNode):
             outputs=[
                 io.Model.Output(tooltip="Works with KSampler, Context Windows, EasyCache, LoRA loaders and the like."),
                 io.Clip.Output(tooltip="The text encoder, for the empty prompt."),
-                io.ClipVision.Output(tooltip="The picture encoder, for the reference picture."),
+                io.ClipVision.Output(tooltip="The image encoder, for the reference image."),
             ],
         )
 
@@ -72,8 +72,8 @@ class LoadUniAnimate(io.ComfyNode):
     @classmethod
     def execute(cls, checkpoint: str, clip: str, precision: str) -> io.NodeOutput:
         model = host_model.load_model(model_files.path_of(checkpoint, CHECKPOINT), PRECISIONS[precision])
-        text_encoder, picture_encoder = (None, None) if clip == NO_CLIP else load_clip(model_files.path_of(clip, CLIP))
-        return io.NodeOutput(model, text_encoder, picture_encoder)
+        text_encoder, image_encoder = (None, None) if clip == NO_CLIP else load_clip(model_files.path_of(clip, CLIP))
+        return io.NodeOutput(model, text_encoder, image_encoder)
 
 
 def load_clip(path: str):
@@ -83,12 +83,12 @@ def load_clip(path: str):
         kind = identify(state_dict)
         looks = f"looks like {kind}, not" if kind else "is not"
         raise CheckpointError(
-            f"{os.path.basename(path)} {looks} OpenCLIP with text and picture: "
+            f"{os.path.basename(path)} {looks} OpenCLIP with text and image: "
             f"choose {CLIP.name} ({CLIP.size}), from {CLIP.source}"
         )
-    picture = {name: tensor for name, tensor in state_dict.items() if name.startswith("visual.")}
-    text = {name: tensor for name, tensor in state_dict.items() if name not in picture}
-    vision_model = comfy.clip_vision.load_clipvision_from_sd(picture, prefix="visual.", convert_keys=True)
+    image = {name: tensor for name, tensor in state_dict.items() if name.startswith("visual.")}
+    text = {name: tensor for name, tensor in state_dict.items() if name not in image}
+    vision_model = comfy.clip_vision.load_clipvision_from_sd(image, prefix="visual.", convert_keys=True)
     clip = comfy.sd.load_text_encoder_state_dicts(
         [text], embedding_directory=folder_paths.get_folder_paths("embeddings")
     )

@@ -32,7 +32,7 @@ class UniAnimateSample(io.ComfyNode):
             node_id="UniAnimateSample",
             display_name="UniAnimate Sample",
             category="UniAnimate",
-            description="Animates the person of a reference picture by driving poses. VAE Decode makes pictures of it.",
+            description="Animates the person of a reference image by driving poses. VAE Decode makes images of it.",
             search_aliases=["unianimate", "animate person", "pose to video", "repose"],
             inputs=[*guidance_inputs(), *sampling_inputs(), *pose_inputs()],
             outputs=[io.Latent.Output(tooltip="One latent a frame, for VAE Decode.")],
@@ -41,9 +41,9 @@ class UniAnimateSample(io.ComfyNode):
 
     @classmethod
     def execute(cls, model, pose_strength, pose_start, pose_end, **inputs) -> io.NodeOutput:
-        sampling, pictures = Sampling.taken_from(inputs)
+        sampling, images = Sampling.taken_from(inputs)
         pose_range = PoseRange(pose_strength, pose_start, pose_end)
-        clip = prepare_clip(model, **pictures, pose_range=pose_range, node_id=cls.hidden.unique_id)
+        clip = prepare_clip(model, **images, pose_range=pose_range, node_id=cls.hidden.unique_id)
         tell_late_start(cls.hidden.unique_id, model, sampling)
         samples = sample(model, clip, starting_latents(clip, sampling), sampling)
         return io.NodeOutput({"samples": samples})
@@ -90,7 +90,7 @@ def sampling_inputs(prior: int = 949, seed_control: bool | io.ControlAfterGenera
             min=1.0,
             max=20.0,
             step=0.1,
-            tooltip="How strongly reference and poses are followed. 1 halves the time; above 4 colours burn.",
+            tooltip="How strongly reference and poses are followed. 1 halves the time; above 4 colors burn.",
         ),
         io.Combo.Input(
             "sampler",
@@ -109,7 +109,7 @@ def sampling_inputs(prior: int = 949, seed_control: bool | io.ControlAfterGenera
             default=prior,
             min=0,
             max=999,
-            tooltip="Starts from the reference picture, diffused to this timestep, which keeps background and colours. "
+            tooltip="Starts from the reference image, diffused to this timestep, which keeps background and colors. "
             "Larger is weaker: try 959 to 969 where too much of it stays. 0 starts from pure noise.",
         ),
         io.Float.Input(

@@ -46,7 +46,7 @@ class ModelConfig:
     attention_levels: for each level, whether it holds transformers; the middle always does.
     head_dim: channels of one attention head; heads = width / head_dim.
     stem_width: inner width of the temporal transformer that follows the first convolution.
-    context_dim: width of the text states; image_tokens: tokens made of one picture embedding.
+    context_dim: width of the text states; image_tokens: tokens made of one image embedding.
     mamba: the temporal modules are Mamba of this form; None: they are Transformers.
     Source: UniAnimate, section 3.2; the released checkpoint (320 x (1, 2, 4, 4), 1.4166 B parameters).
     """

@@ -16,14 +16,14 @@ from tqdm import tqdm
 from . import mini
 from .checkpoint import load_unet
 from .diffusion import sample_clip
+from .drawn_world.characters import draw_clip
+from .drawn_world.people.motion import FPS
 from .evaluation.metrics import psnr, ssim
+from .media.images import as_clip, as_frames
+from .media.video import check_destination, video_writer
 from .model import UNet
-from .pictures import as_clip, as_frames
 from .pose import draw_poses
-from .tiny_vae import TinyVAE, load_tiny_vae
-from .training.characters import draw_clip
-from .training.people.motion import FPS
-from .video import check_destination, video_writer
+from .vae.tiny import TinyVAE, load_tiny_vae
 
 NETWORKS = {"transformer": mini.TRANSFORMER, "mamba": mini.MAMBA}
 NOISE_SEED = 0
@@ -61,7 +61,7 @@ def run_demo(
             video.write(side_by_side(clip.reference, pose, frame, true_frame))
     print(f"Wrote {destination}: {mini.FRAMES} frames in {time.perf_counter() - started:.1f} s.")
     print(f"Result against truth:          {likeness(result, truth)}")
-    print(f"Reference picture against it:  {likeness(reference.expand_as(truth), truth)}")
+    print(f"Reference image against it:  {likeness(reference.expand_as(truth), truth)}")
 
 
 def load_networks(network: Path, vae: Path) -> tuple[UNet, TinyVAE]:
@@ -75,7 +75,7 @@ def animate(
 ) -> Tensor:
     """The clip, 1 3 f H W. reference, reference_pose: 1 3 1 H W; poses: 1 3 f H W; all in [0, 1].
 
-    Text states are zeros and there is no picture embedding, as the small networks were trained.
+    Text states are zeros and there is no image embedding, as the small networks were trained.
     """
     conditions = {"pose": poses, "reference_pose": reference_pose, "reference_latent": vae.encode(reference)}
     text = torch.zeros(1, 1, unet.config.context_dim)
@@ -104,11 +104,10 @@ def likeness(result: Tensor, truth: Tensor) -> str:
     return f"PSNR {psnr(*frames).mean():.1f} dB, SSIM {ssim(*frames).mean():.3f}"
 
 
-def side_by_side(*pictures: np.ndarray) -> np.ndarray:
-    """The pictures at twice their size, each above its caption."""
+def side_by_side(*images: np.ndarray) -> np.ndarray:
+    """The images at twice their size, each above its caption."""
     panels = [
-        np.pad(picture.repeat(2, axis=0).repeat(2, axis=1), ((0, CAPTION_HEIGHT), (0, 0), (0, 0)))
-        for picture in pictures
+        np.pad(image.repeat(2, axis=0).repeat(2, axis=1), ((0, CAPTION_HEIGHT), (0, 0), (0, 0))) for image in images
     ]
     for panel, caption in zip(panels, CAPTIONS, strict=True):
         position = (8, len(panel) - 11)

@@ -118,7 +118,7 @@ def ddim_sample(
 
 
 def final_alpha_bar(ending: Ending, alpha_bar: Tensor) -> float:
-    """Where the last step goes: to a clean picture, or to the schedule's first entry."""
+    """Where the last step goes: to a clean image, or to the schedule's first entry."""
     if ending not in ("clean", "upstream"):
         raise ValueError(f"ending is {ending!r}: give 'clean' or 'upstream'")
     return 1.0 if ending == "clean" else float(alpha_bar[0])
@@ -212,7 +212,7 @@ def _constant_over_frames(shape: tuple[int, int, int, int, int], generator: torc
 def noise_prior(reference_latent: Tensor, noise: Tensor, t: int = 949, schedule: NoiseSchedule | None = None) -> Tensor:
     """Where a run may start instead of pure noise: the reference on every frame, diffused to timestep t.
 
-    It keeps background and colours. reference_latent: b 4 1 h w; noise: b 4 f h w.
+    It keeps background and colors. reference_latent: b 4 1 h w; noise: b 4 f h w.
     t: 949 for single clips and 939 for long video in the authors' runs; larger is weaker.
     """
     schedule = schedule or NoiseSchedule()

@@ -1,4 +1,4 @@
-"""OpenCLIP ViT-H/14 without a host: the picture embedding and the states of the empty prompt.
+"""OpenCLIP ViT-H/14 without a host: the image embedding and the states of the empty prompt.
 
 The released network knows no other text than the empty prompt, so there is no tokenizer here.
 """
@@ -20,23 +20,23 @@ from .checkpoint.identify import identify
 CLIP_FILE = "open_clip_pytorch_model.bin"
 CLIP_SOURCE = f"{CLIP_FILE} (3,944,692,325 bytes, huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K)"
 CLIP_SIZE = 224
-PICTURE_MEAN = (0.48145466, 0.4578275, 0.40821073)
-PICTURE_STD = (0.26862954, 0.26130258, 0.27577711)
+IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
+IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
-def resize_for_clip(picture: Tensor, size: int = CLIP_SIZE) -> Tensor:
-    """The picture stretched to a square, without crop, in 8-bit steps as a picture file would hold it. fp32.
+def resize_for_clip(image: Tensor, size: int = CLIP_SIZE) -> Tensor:
+    """The image stretched to a square, without crop, in 8-bit steps as an image file would hold it. fp32.
 
-    picture: b 3 H W in [0, 1]; result b 3 size size. Bilinear, smoothed where it shrinks, as the authors' was.
+    image: b 3 H W in [0, 1]; result b 3 size size. Bilinear, smoothed where it shrinks, as the authors' was.
     """
-    picture = F.interpolate(picture.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
-    return picture.mul(255).round().clamp(0, 255).div(255)
+    image = F.interpolate(image.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
+    return image.mul(255).round().clamp(0, 255).div(255)
 
 
-def normalise_for_clip(picture: Tensor) -> Tensor:
-    """By the mean and deviation of the pictures OpenCLIP was trained on. picture: b 3 h w in [0, 1]."""
-    mean, std = (picture.new_tensor(values)[:, None, None] for values in (PICTURE_MEAN, PICTURE_STD))
-    return (picture - mean) / std
+def normalize_for_clip(image: Tensor) -> Tensor:
+    """By the mean and deviation of the images OpenCLIP was trained on. image: b 3 h w in [0, 1]."""
+    mean, std = (image.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
+    return (image - mean) / std
 
 
 class ClipEncoder:
@@ -71,15 +71,15 @@ class ClipEncoder:
         self.free()
 
     @torch.no_grad()
-    def image(self, picture: Tensor) -> Tensor:
-        """The embedding of each picture: projected, not normalised. fp32, on the encoder's device.
+    def image(self, image: Tensor) -> Tensor:
+        """The embedding of each image: projected, not normalized. fp32, on the encoder's device.
 
-        picture: b 3 H W in [0, 1], any size; result b 1 C.
+        image: b 3 H W in [0, 1], any size; result b 1 C.
         """
-        if picture.ndim != 4 or picture.shape[1] != 3:
-            raise ValueError(f"picture has shape {tuple(picture.shape)}: give RGB as (batch, 3, height, width)")
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ValueError(f"image has shape {tuple(image.shape)}: give RGB as (batch, 3, height, width)")
         model = self._loaded()
-        pixels = normalise_for_clip(resize_for_clip(picture.to(self.device), self._config["vision_cfg"]["image_size"]))
+        pixels = normalize_for_clip(resize_for_clip(image.to(self.device), self._config["vision_cfg"]["image_size"]))
         return model.encode_image(pixels.to(_dtype_of(model))).float()[:, None]
 
     @torch.no_grad()
@@ -105,7 +105,7 @@ def _open_clip() -> Any:
         import open_clip
     except ImportError as error:
         raise ImportError(
-            "the picture and text encoders need open_clip_torch, which is not installed: "
+            "the image and text encoders need open_clip_torch, which is not installed: "
             'run pip install open_clip_torch, or pip install -e ".[clip]" in the folder of this pack'
         ) from error
     return open_clip

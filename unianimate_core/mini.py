@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .training.world import WorldSettings
+from .drawn_world.world import WorldSettings
 
 FOLDER = Path(__file__).resolve().parents[1] / "models" / "mini"
 NETWORKS, VAES = FOLDER / "unianimate", FOLDER / "vae"

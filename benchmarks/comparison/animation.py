@@ -11,13 +11,14 @@ import torch
 from torch import Tensor
 
 from unianimate_core.diffusion import Denoiser, ddim_sample, guided, sample_clip, starting_latents
-from unianimate_core.long_video import PAPERS, Handover, Seams, chain_segments, sample_windows
+from unianimate_core.drawn_world.characters import DrawnClip
+from unianimate_core.long_video.chain import chain_segments
+from unianimate_core.long_video.seams import PAPERS, Handover, Seams, held
+from unianimate_core.long_video.windows import sample_windows
+from unianimate_core.media.images import as_clip, as_frames
 from unianimate_core.model import UNet
-from unianimate_core.pictures import as_clip, as_frames
 from unianimate_core.pose import Pose, draw_poses
-from unianimate_core.seams import held
-from unianimate_core.training.characters import DrawnClip
-from unianimate_core.training.data.autoencoders import Autoencoder
+from unianimate_core.vae.autoencoder import Autoencoder
 
 SINGLE_PRIOR, LONG_PRIOR = 949, 939  # timesteps of the authors' noise priors
 
@@ -38,7 +39,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Given:
-    """What a row of a table gives the network beside reference picture and poses."""
+    """What a row of a table gives the network beside reference image and poses."""
 
     reference_pose: bool = True
     first_frame: bool = False
@@ -64,7 +65,7 @@ class Animator:
         with self._precision():
             conditions = self._conditions(clip, given) | {"pose": self._drawn(clip.poses, clip)}
             if given.first_frame:
-                conditions["first_frame"] = self._pictures(clip.frames[:1])
+                conditions["first_frame"] = self._images(clip.frames[:1])
             latents = sample_clip(
                 self.unet,
                 conditions,
@@ -77,7 +78,7 @@ class Animator:
             return as_frames(self.codec.decode(latents))
 
     def chained(self, clip: DrawnClip, segments: Sequence[range], seed: int, seams: Seams = PAPERS) -> np.ndarray:
-        """Segment after segment, each beginning with the last picture of the one before: the paper's way."""
+        """Segment after segment, each beginning with the last image of the one before: the paper's way."""
         with self._precision():
             return self._chained(clip, segments, seed, seams)
 
@@ -87,7 +88,7 @@ class Animator:
         def sample(frames: range, handover: Handover | None, own_seed: int) -> Tensor:
             own = conditions | {"pose": self._drawn([clip.poses[frame] for frame in frames], clip)}
             if handover is not None:
-                own["first_frame"] = handover.picture
+                own["first_frame"] = handover.image
             start = self._start(own, len(frames), own_seed)
             denoiser = self._guided(own)
             if seams.hold_latents and handover is not None and handover.latents is not None:
@@ -113,14 +114,14 @@ class Animator:
     def reconstructed(self, clip: DrawnClip) -> np.ndarray:
         """The true frames through the VAE and back: no network can come nearer."""
         with self._precision():
-            return as_frames(self.codec.decode(self.codec.encode(self._pictures(clip.frames))))
+            return as_frames(self.codec.decode(self.codec.encode(self._images(clip.frames))))
 
     def _precision(self) -> torch.autocast:
         """In which the network and the VAE compute; latents stay in fp32 from step to step."""
         return torch.autocast(torch.device(self.device).type, torch.bfloat16, enabled=self.sampling.precision == "bf16")
 
     def _conditions(self, clip: DrawnClip, given: Given) -> dict[str, Tensor]:
-        conditions = {"reference_latent": self.codec.encode(self._pictures(clip.reference[None])).float()}
+        conditions = {"reference_latent": self.codec.encode(self._images(clip.reference[None])).float()}
         if given.reference_pose:
             conditions["reference_pose"] = self._drawn([clip.reference_pose], clip)
         return conditions
@@ -142,7 +143,7 @@ class Animator:
         return noise.to(self.device)
 
     def _drawn(self, poses: Sequence[Pose], clip: DrawnClip) -> Tensor:
-        return self._pictures(draw_poses(poses, *clip.reference.shape[:2]))
+        return self._images(draw_poses(poses, *clip.reference.shape[:2]))
 
-    def _pictures(self, frames: np.ndarray) -> Tensor:
+    def _images(self, frames: np.ndarray) -> Tensor:
         return as_clip(frames).to(self.device)

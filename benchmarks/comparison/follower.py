@@ -15,10 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unianimate_core.long_video import PAPERS, Handover, Seams, chain_segments
-from unianimate_core.pictures import as_clip, as_frames
-from unianimate_core.training.characters import DrawnClip
-from unianimate_core.training.data.autoencoders import Autoencoder
+from unianimate_core.drawn_world.characters import DrawnClip
+from unianimate_core.long_video.chain import chain_segments
+from unianimate_core.long_video.seams import PAPERS, Handover, Seams
+from unianimate_core.media.images import as_clip, as_frames
+from unianimate_core.vae.autoencoder import Autoencoder
 
 from .animation import Sampling
 
@@ -45,7 +46,7 @@ class Follower:
             if handover is None:
                 return own
             if not seams.hold_latents or handover.latents is None:
-                return own + self.follow * (self.codec.encode(handover.picture) - own[:, :, :1])
+                return own + self.follow * (self.codec.encode(handover.image) - own[:, :, :1])
             shared = handover.latents.shape[2]
             rest = own[:, :, shared:] + self.follow * (handover.latents[:, :, -1:] - own[:, :, shared - 1 : shared])
             return torch.cat([handover.latents, rest], dim=2)

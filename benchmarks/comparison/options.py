@@ -11,9 +11,9 @@ from pathlib import Path
 import torch
 
 from unianimate_core import mini
-from unianimate_core.training.characters import DrawnClip, draw_clip
-from unianimate_core.training.data.autoencoders import LINEAR
-from unianimate_core.training.world import Split, WorldSettings
+from unianimate_core.drawn_world.characters import DrawnClip, draw_clip
+from unianimate_core.drawn_world.world import Split, WorldSettings
+from unianimate_core.vae.autoencoder import LINEAR
 
 from .animation import Sampling
 from .rows import Bench, digest_of

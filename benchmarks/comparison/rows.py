@@ -15,10 +15,11 @@ import torch
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from unianimate_core.long_video import new_frames, split_segments, window_ranges
-from unianimate_core.training.characters import DrawnClip
-from unianimate_core.training.data.autoencoders import Autoencoder
+from unianimate_core.drawn_world.characters import DrawnClip
+from unianimate_core.long_video.chain import new_frames, split_segments
+from unianimate_core.long_video.windows import window_ranges
 from unianimate_core.training.data.workers import loaded
+from unianimate_core.vae.autoencoder import Autoencoder
 
 from .animation import Animator, Given, Sampling
 from .scores import Kept, Row, Scorer, continuity_row
@@ -116,7 +117,7 @@ def baselines(bench: Bench, network: Network, clips: Sequence[DrawnClip], scorer
 
 
 def copies(clips: Sequence[DrawnClip]) -> list[np.ndarray]:
-    """The reference picture in place of every frame."""
+    """The reference image in place of every frame."""
     return [np.repeat(clip.reference[None], len(clip.frames), axis=0) for clip in clips]
 
 

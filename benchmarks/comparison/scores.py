@@ -10,15 +10,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from unianimate_core.atomic import replacing
-from unianimate_core.content_hash import content_hash
 from unianimate_core.evaluation.bootstrap import Estimate, finite_mean, mean_estimate
-from unianimate_core.evaluation.continuity import colour_distances, drift, frame_changes, seam_jump
+from unianimate_core.evaluation.continuity import color_distances, drift, frame_changes, seam_jump
 from unianimate_core.evaluation.fvd import CLIP_FRAMES, InflatedInception, fvd_estimate
 from unianimate_core.evaluation.metrics import FRAME_METRICS, FVD, LPIPS, METRICS
 from unianimate_core.evaluation.perceptual import PerceptualDistance
 from unianimate_core.evaluation.weights import BACKBONES, I3D
-from unianimate_core.pictures import as_pictures
+from unianimate_core.media.images import as_images
+from unianimate_core.storage.atomic import replacing
+from unianimate_core.storage.content_hash import content_hash
 
 from ..report import table
 
@@ -69,7 +69,7 @@ class Scorer:
 
     def __init__(self, truths: Sequence[np.ndarray], weights: Path, device: torch.device | str, skip: int = 0):
         """skip: frames at the beginning that do not count, because they were given."""
-        self.truths = [as_pictures(video[skip:]) for video in truths]
+        self.truths = [as_images(video[skip:]) for video in truths]
         self.skip = skip
         self.missing = [file.name for file in (BACKBONES["vgg"], I3D) if not (weights / file.name).is_file()]
         self.frame_metrics = {name: FRAME_METRICS[name] for name in PAPER_METRICS}
@@ -85,7 +85,7 @@ class Scorer:
         return [*self.frame_metrics, *([FVD] if self.network else [])]
 
     def row(self, name: str, videos: Sequence[np.ndarray]) -> Row:
-        results = [as_pictures(video[self.skip :]) for video in videos]
+        results = [as_images(video[self.skip :]) for video in videos]
         scores = {
             metric: np.array([finite_mean(measure(a, b).numpy()) for a, b in zip(results, self.truths, strict=True)])
             for metric, measure in self.frame_metrics.items()
@@ -130,7 +130,7 @@ def continuity_row(
     """
     jumps = [seam_jump(frame_changes(video), meeting) for video in videos]
     both = zip(videos, references, strict=True)
-    drifts = [drift(colour_distances(video, reference), segments) for video, reference in both]
+    drifts = [drift(color_distances(video, reference), segments) for video, reference in both]
     scores = {
         "mean jump": [jump.jump for jump in jumps],
         "worst jump": [jump.worst for jump in jumps],

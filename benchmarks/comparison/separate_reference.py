@@ -1,4 +1,4 @@
-"""The ablation "without unified VDM" of table 4: a network of its own for the reference picture, as in ControlNet.
+"""The ablation "without unified VDM" of table 4: a network of its own for the reference image, as in ControlNet.
 
 The unified network takes the reference as one more frame of the clip. Here the clip goes alone through the network, and
 a second encoder, with weights of its own, sees the reference alone; what it finds is added to the features that the
@@ -50,7 +50,7 @@ class ReferenceNetwork(nn.Module):
 
     def forward(self, reference: Tensor, time: Tensor, context: Tensor) -> list[Tensor]:
         """What is added to each skip feature, in the order of the way down, and the middle. reference: b 12 1 h w."""
-        hidden = self.stem(_as_pictures(reference), 1)
+        hidden = self.stem(_as_images(reference), 1)
         features = [hidden]
         for level in self.down:
             hidden, skips = level(hidden, time, context, 1)
@@ -75,7 +75,7 @@ class SeparateReferenceUNet(UNet):
         time = timestep_embedding(t, self.config.dim).to(dtype)
         time = F.silu(self.time2(F.silu(self.time1(time))))
         context = conditions.context.expand(batch, -1, -1)
-        hidden = self.stem(_as_pictures(prepend_reference(x.to(dtype), t, conditions)[:, :, 1:]), frames)
+        hidden = self.stem(_as_images(prepend_reference(x.to(dtype), t, conditions)[:, :, 1:]), frames)
 
         skips = [hidden]
         for level in self.down:
@@ -92,9 +92,9 @@ class SeparateReferenceUNet(UNet):
         return rearrange(self.head(hidden), "(b f) c h w -> b c f h w", f=frames).to(x.dtype)
 
 
-def _as_pictures(clip: Tensor) -> Tensor:
-    pictures = rearrange(clip, "b c f h w -> (b f) c h w")
-    return pictures.contiguous(memory_format=torch.channels_last)
+def _as_images(clip: Tensor) -> Tensor:
+    images = rearrange(clip, "b c f h w -> (b f) c h w")
+    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _on_each_frame(features: Tensor, frames: int) -> Tensor:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.core.tiny_network import TINY
+from tests.support import ROOT
+from tests.support.tiny_network import TINY
 from unianimate_core.__main__ import main
 from unianimate_core.checkpoint import load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR
+from unianimate_core.media.video import VideoInfo, video_info
 from unianimate_core.model import UNet
-from unianimate_core.video import VideoInfo, video_info
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +80,14 @@ def test_traceback_shows_where_an_error_came_from(tmp_path):
 def test_help_needs_no_slow_import():
     """Importing torch takes seconds; help and a mistyped option should not."""
     command = [sys.executable, "-X", "importtime", "-m", "unianimate_core", "--help"]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert run.returncode == 0
     assert re.search(r"^ +convert .*\n +to-mamba .*\n +demo ", run.stdout, re.MULTILINE)
     assert not re.search(r"\| +(torch|numpy|cv2)$", run.stderr, re.MULTILINE)
 
 
 @pytest.mark.parametrize("temporal", ["transformer", "mamba"])
-def test_the_demo_is_nearer_to_the_truth_than_the_reference_picture_by_3_db(tmp_path, capsys, temporal):
+def test_the_demo_is_nearer_to_the_truth_than_the_reference_image_by_3_db(tmp_path, capsys, temporal):
     """It animates somebody whom no training has seen, with the network that ships: the first thing a user sees."""
     assert main(["demo", "--output", str(tmp_path / "demo.mp4"), "--temporal", temporal]) == 0
     assert video_info(tmp_path / "demo.mp4") == VideoInfo(width=1024, height=416, fps=8, frames=16)

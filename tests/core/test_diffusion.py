@@ -32,7 +32,7 @@ def normal(seed: int, shape=SHAPE) -> Tensor:
 
 
 def test_alpha_bar_falls_to_exactly_zero():
-    """A last value of nearly 0 would leak the picture's mean into what should be pure noise."""
+    """A last value of nearly 0 would leak the image's mean into what should be pure noise."""
     alpha_bar = SCHEDULE.alpha_bar
     assert alpha_bar.dtype == torch.float64
     assert len(alpha_bar) == TIMESTEPS
@@ -42,7 +42,7 @@ def test_alpha_bar_falls_to_exactly_zero():
 
 @given(seeds, timesteps)
 def test_prediction_splits_what_noise_was_added(seed, t):
-    """x_t and the v that training asks for give back the picture and the noise, at zero SNR too."""
+    """x_t and the v that training asks for give back the image and the noise, at zero SNR too."""
     x0, noise = normal(seed), normal(seed + 1)
     x_t, v = SCHEDULE.add_noise(x0, noise, t), SCHEDULE.v_target(x0, noise, t)
     found_x0, found_noise = split_prediction(x_t, v, float(SCHEDULE.alpha_bar[t]))
@@ -59,7 +59,7 @@ def test_noise_is_added_at_a_timestep_for_each_of_a_batch():
 
 
 @given(seeds, timesteps)
-def test_a_step_stays_on_the_path_of_its_picture_and_noise(seed, t):
+def test_a_step_stays_on_the_path_of_its_image_and_noise(seed, t):
     """With the true v, DDIM moves along the one path between them: the result is x at the other timestep."""
     x0, noise = normal(seed), normal(seed + 1)
     x_t, v = SCHEDULE.add_noise(x0, noise, t), SCHEDULE.v_target(x0, noise, t)
@@ -93,7 +93,7 @@ def test_impossible_steps_are_refused(steps):
 
 
 class PerfectDenoiser:
-    """Knows the picture and says its v; counts what it is asked."""
+    """Knows the image and says its v; counts what it is asked."""
 
     def __init__(self, x0: Tensor):
         self.x0 = x0
@@ -107,7 +107,7 @@ class PerfectDenoiser:
 
 @settings(deadline=None, max_examples=25)
 @given(seeds, st.integers(1, 60))
-def test_a_perfect_denoiser_gives_the_picture(seed, steps):
+def test_a_perfect_denoiser_gives_the_image(seed, steps):
     """From any noise, in any number of steps: the clean ending returns x0 itself, with one evaluation a timestep."""
     denoiser = PerfectDenoiser(normal(seed))
     result = ddim_sample(denoiser, normal(seed + 1), steps)
@@ -116,7 +116,7 @@ def test_a_perfect_denoiser_gives_the_picture(seed, steps):
 
 
 def test_the_upstream_ending_leaves_the_noise_of_timestep_zero():
-    """The authors' last step goes to alpha_bar[0], not to a clean picture."""
+    """The authors' last step goes to alpha_bar[0], not to a clean image."""
     x0 = torch.zeros(SHAPE, dtype=torch.float64)
     noise = normal(0)
     result = ddim_sample(PerfectDenoiser(x0), noise, 30, ending="upstream")
@@ -176,7 +176,7 @@ def test_evaluations_of_a_run(scale, evaluations):
 
 
 def test_guidance_extrapolates_from_the_text_alone():
-    """v_uncond + s (v_cond - v_uncond); the unconditional pass has no picture, pose or reference."""
+    """v_uncond + s (v_cond - v_uncond); the unconditional pass has no image, pose or reference."""
     unet = CountingUNet()
     text = normal(1)
     denoiser = guided(unet, {"reference_latent": normal(0)}, text, 2.5)  # pyright: ignore[reportArgumentType]

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from unianimate_core.checkpoint import CheckpointError
-from unianimate_core.encoders import ClipEncoder, normalise_for_clip, resize_for_clip
+from unianimate_core.encoders import ClipEncoder, normalize_for_clip, resize_for_clip
 
 open_clip = pytest.importorskip("open_clip")
 
@@ -38,16 +38,16 @@ def clip_file(clip, tmp_path_factory):
 
 
 @pytest.fixture
-def picture():
+def image():
     return torch.rand(2, 3, 50, 40, generator=torch.Generator().manual_seed(1))
 
 
-def test_image_is_the_projected_embedding_without_normalisation(clip, clip_file, picture):
+def test_image_is_the_projected_embedding_without_normalization(clip, clip_file, image):
     """The released network was trained on embeddings as long as they come."""
-    pixels = normalise_for_clip(resize_for_clip(picture, 28))
+    pixels = normalize_for_clip(resize_for_clip(image, 28))
     expected = clip.encode_image(pixels, normalize=False)[:, None]
 
-    embedding = ClipEncoder(clip_file, config=CONFIG).image(picture)
+    embedding = ClipEncoder(clip_file, config=CONFIG).image(image)
 
     assert embedding.shape == (2, 1, 24)
     torch.testing.assert_close(embedding, expected, atol=1e-6, rtol=1e-5)
@@ -67,25 +67,25 @@ def test_empty_text_is_the_layer_before_the_last_then_the_final_norm(clip, clip_
     torch.testing.assert_close(text, clip.ln_final(states[0]), atol=1e-6, rtol=1e-5)
 
 
-def test_a_safetensors_file_gives_the_same(clip, clip_file, picture, tmp_path):
+def test_a_safetensors_file_gives_the_same(clip, clip_file, image, tmp_path):
     save_file(clip.state_dict(), tmp_path / "clip.safetensors")
     from_pickle, from_safetensors = (
         ClipEncoder(path, config=CONFIG) for path in (clip_file, tmp_path / "clip.safetensors")
     )
-    assert torch.equal(from_safetensors.image(picture), from_pickle.image(picture))
+    assert torch.equal(from_safetensors.image(image), from_pickle.image(image))
     assert torch.equal(from_safetensors.empty_text(), from_pickle.empty_text())
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 0.01), (torch.bfloat16, 0.08)])
-def test_half_precision_stays_close(clip_file, picture, dtype, tolerance):
+def test_half_precision_stays_close(clip_file, image, dtype, tolerance):
     """States are about 1 in size; a half-precision number has 11 bits, a bfloat16 8, and a few layers lose some."""
     full, half = ClipEncoder(clip_file, config=CONFIG), ClipEncoder(clip_file, config=CONFIG, dtype=dtype)
-    for exact, close in ((full.image(picture), half.image(picture)), (full.empty_text(), half.empty_text())):
+    for exact, close in ((full.image(image), half.image(image)), (full.empty_text(), half.empty_text())):
         assert close.dtype == torch.float32
         assert (close - exact).abs().mean() < tolerance * exact.abs().mean()
 
 
-def test_weights_are_read_once_and_again_after_free(clip_file, picture, monkeypatch):
+def test_weights_are_read_once_and_again_after_free(clip_file, image, monkeypatch):
     """Four gigabytes are slow to read and heavy to keep."""
     from unianimate_core.checkpoint import files
 
@@ -95,18 +95,18 @@ def test_weights_are_read_once_and_again_after_free(clip_file, picture, monkeypa
     encoder = ClipEncoder(clip_file, config=CONFIG)
     assert not reads
     with encoder:
-        encoder.image(picture)
+        encoder.image(image)
         encoder.empty_text()
         assert len(reads) == 1
     encoder.empty_text()
     assert len(reads) == 2
 
 
-def test_resizing_stretches_the_whole_picture_in_8_bit_steps():
+def test_resizing_stretches_the_whole_image_in_8_bit_steps():
     """No crop: the authors stretched, and what lies at the border counts."""
-    picture = torch.zeros(1, 3, 64, 32)
-    picture[:, :, :, 16:] = 1
-    square = resize_for_clip(picture, 8)
+    image = torch.zeros(1, 3, 64, 32)
+    image[:, :, :, 16:] = 1
+    square = resize_for_clip(image, 8)
     assert square.shape == (1, 3, 8, 8)
     assert torch.equal(square[0, 0, 4], square[0, 0, 0])
     assert square[0, 0, 0, 0] == 0
@@ -120,10 +120,10 @@ def test_an_absent_file_is_named_with_its_size_and_source(tmp_path):
         ClipEncoder(tmp_path / "missing.bin", config=CONFIG)
 
 
-def test_a_clip_of_another_size_is_refused(clip_file, picture):
+def test_a_clip_of_another_size_is_refused(clip_file, image):
     """Without a configuration the file must be ViT-H/14."""
     with pytest.raises(CheckpointError, match=r"is not OpenCLIP ViT-H/14, it looks like an OpenCLIP or CLIP file"):
-        ClipEncoder(clip_file).image(picture)
+        ClipEncoder(clip_file).image(image)
 
 
 @pytest.mark.parametrize(
@@ -147,8 +147,8 @@ def test_a_deeper_network_is_refused(clip, tmp_path):
         ClipEncoder(tmp_path / "deep.safetensors", config=CONFIG).empty_text()
 
 
-def test_a_picture_of_another_layout_is_refused(clip_file):
-    with pytest.raises(ValueError, match=r"picture has shape \(1, 40, 50, 3\): give RGB as"):
+def test_a_image_of_another_layout_is_refused(clip_file):
+    with pytest.raises(ValueError, match=r"image has shape \(1, 40, 50, 3\): give RGB as"):
         ClipEncoder(clip_file, config=CONFIG).image(torch.zeros(1, 40, 50, 3))
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import importlib.util
 import re
 from importlib.metadata import version
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.support import ROOT
 
 
 @pytest.fixture

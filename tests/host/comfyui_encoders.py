@@ -1,6 +1,6 @@
 """Run by test_encoders_host.py in a process of its own: what ComfyUI's loaders and our nodes make of an OpenCLIP file.
 
-usage: comfyui_encoders.py COMFYUI PACK CLIP_FILE PICTURE RESULT, the last two safetensors files.
+usage: comfyui_encoders.py COMFYUI PACK CLIP_FILE IMAGE RESULT, the last two safetensors files.
 """
 
 import importlib
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from types import SimpleNamespace
 
-comfyui, pack, clip_file, picture_file, result_file = sys.argv[1:]
+comfyui, pack, clip_file, image_file, result_file = sys.argv[1:]
 sys.argv = sys.argv[:1]  # ComfyUI reads its own options there
 sys.path.insert(0, comfyui)
 
@@ -22,13 +22,13 @@ import comfy.sd  # noqa: E402
 from safetensors.torch import load_file, save_file  # noqa: E402
 
 
-def by_comfyui(square, picture):
-    image = comfy.clip_vision.load(clip_file).encode_image(square.movedim(1, -1))["image_embeds"]
+def by_comfyui(square, image):
+    embedding = comfy.clip_vision.load(clip_file).encode_image(square.movedim(1, -1))["image_embeds"]
     clip = comfy.sd.load_clip([clip_file])
-    return image, clip.encode_from_tokens(clip.tokenize(""))
+    return embedding, clip.encode_from_tokens(clip.tokenize(""))
 
 
-def by_our_nodes(square, picture):
+def by_our_nodes(square, image):
     spec = importlib.util.spec_from_file_location(
         "unianimate_pack", Path(pack) / "__init__.py", submodule_search_locations=[pack]
     )
@@ -36,13 +36,13 @@ def by_our_nodes(square, picture):
     conditioning = importlib.import_module("unianimate_pack.nodes.conditioning")
     clip, clip_vision = importlib.import_module("unianimate_pack.nodes.loading").load_clip(clip_file)
     released = SimpleNamespace(context_dim=1024)
-    image = conditioning.embed_picture(clip_vision, released, picture.movedim(1, -1), 512, 768, "crop")
-    return image[0], conditioning.empty_prompt(clip, released)
+    embedding = conditioning.embed_image(clip_vision, released, image.movedim(1, -1), 512, 768, "crop")
+    return embedding[0], conditioning.empty_prompt(clip, released)
 
 
-pictures = load_file(picture_file)
+images = load_file(image_file)
 results = {}
 for name, encode in (("comfyui", by_comfyui), ("nodes", by_our_nodes)):
-    image, text = encode(pictures["square"], pictures["picture"])
-    results |= {f"{name}_image": image.float().contiguous(), f"{name}_text": text.float().contiguous()}
+    embedding, text = encode(images["square"], images["image"])
+    results |= {f"{name}_image": embedding.float().contiguous(), f"{name}_text": text.float().contiguous()}
 save_file(results, result_file)

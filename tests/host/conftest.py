@@ -40,7 +40,7 @@ def pack(comfyui_path):
         module = importlib.util.module_from_spec(spec)
         sys.modules["unianimate_pack"] = module
         spec.loader.exec_module(module)
-        names = ("host_model", "conditioning", "sampling", "pictures")
+        names = ("host_model", "conditioning", "sampling", "images")
         yield SimpleNamespace(**{name: importlib.import_module(f"unianimate_pack.nodes.{name}") for name in names})
     finally:
         sys.argv = argv

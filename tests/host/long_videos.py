@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from tests.host.graphs import node_of
-from tests.host.made_up import picture, write_video
+from tests.host.made_up import image, write_video
 from tests.host.server import Run, Server
 
 SEGMENTS = "output/unianimate_segments"
@@ -21,14 +21,14 @@ LONG_INPUTS = {
     "fps": 10.0,
     "noise_prior": 939,
     "shared_frames": 1,
-    "match_colours": 0.0,
+    "match_colors": 0.0,
     "hold_latents": False,
 }
 
 
 def long_graph(graph: dict, host: Server, poses: str = "long_poses.mp4", **changes) -> dict:
     """The workflow of drawn poses, with a chain in place of its sampler, LONG poses, segments of 4."""
-    write_video(host.base / "input" / "long_poses.mp4", picture("long_poses", LONG))
+    write_video(host.base / "input" / "long_poses.mp4", image("long_poses", LONG))
     sampler = node_of(graph, "UniAnimateSample")
     graph[sampler] = {"class_type": "LongVideoChain", "inputs": graph[sampler]["inputs"] | LONG_INPUTS | changes}
     graph[node_of(graph, "SaveVideo")]["inputs"]["video"] = [sampler, 0]

@@ -1,4 +1,4 @@
-"""Files for a host test: the tiny network, a small VAE, pictures and a video, all made up."""
+"""Files for a host test: the tiny network, a small VAE, images and a video, all made up."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from tests.core.pose.stand_ins import write_detector, write_keypoint_network
-from tests.made_up_mamba import mamba_weights
-from tests.parity.made_up import tensor, weights
+from tests.support import DATA
+from tests.support.mamba import mamba_weights
+from tests.support.pose_networks import write_detector, write_keypoint_network
+from tests.support.recorded import tensor, weights
 
-DATA = Path(__file__).resolve().parents[1] / "data"
 CHECKPOINT, MAMBA, VAE = "tiny.safetensors", "tiny_mamba.safetensors", "small_vae.safetensors"
 REFERENCE, REFERENCE_POSE, POSES = "reference.png", "reference_pose.png", "poses.mp4"
 WIDTH, HEIGHT, FRAMES, FPS = 128, 192, 6, 12
@@ -37,9 +37,9 @@ def write_files(comfyui: Path, base: Path) -> None:
     write_detector(models / "dwpose" / "yolox_l.onnx")
     write_keypoint_network(models / "dwpose" / "dw-ll_ucoco_384.onnx")
     save_file(small_vae(comfyui), models / "vae" / VAE)
-    write_picture(inputs / REFERENCE, picture("reference", 1)[0])
-    write_picture(inputs / REFERENCE_POSE, picture("reference_pose", 1)[0])
-    write_video(inputs / POSES, picture("poses", FRAMES))
+    write_image(inputs / REFERENCE, image("reference", 1)[0])
+    write_image(inputs / REFERENCE_POSE, image("reference_pose", 1)[0])
+    write_video(inputs / POSES, image("poses", FRAMES))
 
 
 def small_vae(comfyui: Path) -> dict[str, torch.Tensor]:
@@ -55,14 +55,14 @@ def small_vae(comfyui: Path) -> dict[str, torch.Tensor]:
     return made_up | {name: torch.full(shape, 1.0) for name, shape in shapes.items() if name.startswith("vae_")}
 
 
-def picture(name: str, count: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
-    """Smooth made-up colours: count h w 3, 8 bits."""
+def image(name: str, count: int, width: int = WIDTH, height: int = HEIGHT) -> np.ndarray:
+    """Smooth made-up colors: count h w 3, 8 bits."""
     coarse = torch.sigmoid(tensor(name, (count, 3, 6, 4)))
     smooth = torch.nn.functional.interpolate(coarse, (height, width), mode="bicubic").clamp(0, 1)
     return (255 * smooth).round().byte().movedim(1, -1).numpy()
 
 
-def write_picture(path: Path, pixels: np.ndarray) -> None:
+def write_image(path: Path, pixels: np.ndarray) -> None:
     from PIL import Image
 
     Image.fromarray(pixels).save(path)

@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-PACK = Path(__file__).resolve().parents[2]
+from tests.support import ROOT
+
+PACK = ROOT
 PACK_NAME = "comfyui-unianimate"
 PACK_PARTS = ("__init__.py", "nodes", "unianimate_core", "workflows", "web", "locales", "models")
 START_SECONDS = 180
@@ -122,17 +124,17 @@ class Server:
         ComfyUI does it before a prompt or behind it, whichever comes first: after the second one here it is done.
         """
         self.post("/free", {"unload_models": True, "free_memory": True})
-        for colour in range(2):
-            picture = {"width": 16, "height": 16, "batch_size": 1, "color": colour}
+        for color in range(2):
+            image = {"width": 16, "height": 16, "batch_size": 1, "color": color}
             self.run(
                 {
-                    "picture": {"class_type": "EmptyImage", "inputs": picture},
-                    "shown": {"class_type": "PreviewImage", "inputs": {"images": ["picture", 0]}},
+                    "image": {"class_type": "EmptyImage", "inputs": image},
+                    "shown": {"class_type": "PreviewImage", "inputs": {"images": ["image", 0]}},
                 }
             )
 
     def watch(self, graph: dict, on_event: Callable[[str, dict], None]) -> Run:
-        """Run a graph and pass on what the page would hear: (type, data); pictures arrive as ("preview", {})."""
+        """Run a graph and pass on what the page would hear: (type, data); images arrive as ("preview", {})."""
         return asyncio.run(self._watch(graph, on_event))
 
     async def _watch(self, graph: dict, on_event: Callable[[str, dict], None]) -> Run:

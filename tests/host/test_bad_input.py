@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.host.graphs import node_of
-from tests.host.made_up import CHECKPOINT, FRAMES, REFERENCE, VAE, picture, write_picture
+from tests.host.made_up import CHECKPOINT, FRAMES, REFERENCE, VAE, image, write_image
 from tests.host.server import PromptRefused
 
 pytestmark = pytest.mark.host
@@ -55,16 +55,16 @@ def test_a_setting_that_cannot_be_is_told(host, workflow, change, sentence):
     assert len(run.error.splitlines()) == 1
 
 
-def test_several_pictures_where_one_is_asked_for_are_refused(host, workflow):
+def test_several_images_where_one_is_asked_for_are_refused(host, workflow):
     graph = workflow("unianimate_clip")
     sample_inputs(graph)["reference_pose"] = sample_inputs(graph)["poses"]
     error = host.run(graph).error
     assert error is not None
-    assert f"reference_pose has {FRAMES} pictures: connect one" in error
+    assert f"reference_pose has {FRAMES} images: connect one" in error
 
 
 def test_poses_on_another_canvas_than_the_reference_pose_are_refused(host, workflow):
-    write_picture(host.base / "input" / "wide.png", picture("wide", 1, width=320, height=192)[0])
+    write_image(host.base / "input" / "wide.png", image("wide", 1, width=320, height=192)[0])
     graph = workflow("unianimate_repose")
     poses = sample_inputs(graph)["poses"][0]
     graph[poses]["inputs"]["image"] = "wide.png"
@@ -116,12 +116,12 @@ def test_another_vae_is_refused(host, workflow):
     assert "vae makes latents of 16 channels" in error
 
 
-def test_pictures_with_alpha_are_accepted(host, workflow):
+def test_images_with_alpha_are_accepted(host, workflow):
     import numpy as np
 
-    pixels = picture("reference", 1)[0]
+    pixels = image("reference", 1)[0]
     alpha = np.concatenate([pixels, np.full_like(pixels[..., :1], 128)], axis=-1)
-    write_picture(host.base / "input" / "alpha.png", alpha)
+    write_image(host.base / "input" / "alpha.png", alpha)
     graph = workflow("unianimate_repose")
     for node in graph.values():
         if node["inputs"].get("image") == REFERENCE:

@@ -13,6 +13,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from tests.support import ROOT
 from unianimate_core.encoders import ClipEncoder, resize_for_clip
 
 pytestmark = pytest.mark.host
@@ -46,24 +47,24 @@ def made_up_weights() -> dict[str, torch.Tensor]:
 
 
 @pytest.fixture(scope="module")
-def picture():
-    """Smooth shapes in an upright picture, as a person's would be."""
+def image():
+    """Smooth shapes in an upright image, as a person's would be."""
     coarse = torch.rand(1, 3, 12, 8, generator=torch.Generator().manual_seed(1))
     return torch.nn.functional.interpolate(coarse, (768, 512), mode="bicubic").clamp(0, 1)
 
 
 @pytest.fixture(scope="module")
-def from_comfyui(clip_file, picture, comfyui_path, tmp_path_factory):
+def from_comfyui(clip_file, image, comfyui_path, tmp_path_factory):
     folder = tmp_path_factory.mktemp("results")
-    save_file({"picture": picture, "square": resize_for_clip(picture)}, folder / "picture.safetensors")
+    save_file({"image": image, "square": resize_for_clip(image)}, folder / "image.safetensors")
     script = Path(__file__).with_name("comfyui_encoders.py")
     command = [
         sys.executable,
         script,
         comfyui_path,
-        Path(__file__).parents[2],
+        ROOT,
         clip_file,
-        folder / "picture.safetensors",
+        folder / "image.safetensors",
         folder / "result.safetensors",
     ]
     run = subprocess.run([str(part) for part in command], capture_output=True, text=True)
@@ -72,14 +73,14 @@ def from_comfyui(clip_file, picture, comfyui_path, tmp_path_factory):
 
 
 @pytest.mark.parametrize("path", ["comfyui", "nodes"])
-def test_both_encoders_equal_comfyuis(clip_file, picture, from_comfyui, path):
+def test_both_encoders_equal_comfyuis(clip_file, image, from_comfyui, path):
     """A workflow in ComfyUI and a run outside it must see the same person: by its own loaders, and by our nodes.
 
     Both compute in fp32 from the same half-precision weights and differ in the order of sums: by 4e-6 of the states'
     deviation where this was written, and ten times that is allowed.
     """
     with ClipEncoder(clip_file, dtype=torch.float32) as encoder:
-        image, text = encoder.image(picture), encoder.empty_text()
+        embedding, text = encoder.image(image), encoder.empty_text()
     assert text.shape == (1, 77, 1024)
-    for ours, theirs in ((image[:, 0], from_comfyui[f"{path}_image"]), (text, from_comfyui[f"{path}_text"])):
+    for ours, theirs in ((embedding[:, 0], from_comfyui[f"{path}_image"]), (text, from_comfyui[f"{path}_text"])):
         torch.testing.assert_close(ours, theirs, atol=4e-5 * float(theirs.std()), rtol=0)

@@ -12,7 +12,7 @@ from einops import rearrange
 from safetensors.torch import load_file, save_file
 
 from tests.host.made_up import DATA, tiny_checkpoint
-from tests.parity.made_up import tensor
+from tests.support.recorded import tensor
 from unianimate_core.diffusion import ddim_timesteps
 
 pytestmark = pytest.mark.host
@@ -155,8 +155,8 @@ def test_pose_strength_zero_and_an_empty_range_leave_the_poses_out(pack, model):
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 @pytest.mark.parametrize(("height", "width"), [(48, 100), (100, 48), (64, 128), (333, 77)])
 def test_every_fit_gives_the_asked_size(pack, fit, height, width):
-    pictures = torch.rand(2, height, width, 3)
-    fitted = pack.pictures.fit_pictures(pictures, 128, 192, fit)
+    images = torch.rand(2, height, width, 3)
+    fitted = pack.images.fit_images(images, 128, 192, fit)
     assert fitted.shape == (2, 3, 192, 128)
     assert 0 <= fitted.min() <= fitted.max() <= 1
 
@@ -164,29 +164,29 @@ def test_every_fit_gives_the_asked_size(pack, fit, height, width):
 def test_crop_keeps_the_middle_and_pad_keeps_everything(pack):
     wide = torch.zeros(1, 64, 256, 3)
     wide[:, :, :64] = 1  # white left quarter
-    assert pack.pictures.fit_pictures(wide, 64, 64, "crop").max() == 0
-    padded = pack.pictures.fit_pictures(wide, 256, 256, "pad")
+    assert pack.images.fit_images(wide, 64, 64, "crop").max() == 0
+    padded = pack.images.fit_images(wide, 256, 256, "pad")
     assert padded[:, :, 96:160, :64].min() == 1
     assert padded[:, :, :96].max() == 0
 
 
 @pytest.mark.parametrize(
-    ("pictures", "sentence"),
+    ("images", "sentence"),
     [
-        (torch.zeros(0, 8, 8, 3), "poses has 0 pictures of 8x8: connect at least one"),
+        (torch.zeros(0, 8, 8, 3), "poses has 0 images of 8x8: connect at least one"),
         (torch.full((2, 8, 8, 3), float("nan")), "poses holds values that are not numbers"),
         (torch.zeros(2, 8, 8, 2), "poses has shape (2, 8, 8, 2): connect an IMAGE"),
         (torch.zeros(8, 8, 3), "poses has shape (8, 8, 3): connect an IMAGE"),
     ],
 )
-def test_pictures_that_are_none_are_refused(pack, pictures, sentence):
+def test_images_that_are_none_are_refused(pack, images, sentence):
     with pytest.raises(ValueError, match="poses") as refused:
-        pack.pictures.check_pictures("poses", pictures)
+        pack.images.check_images("poses", images)
     assert sentence in str(refused.value)
 
 
 def test_half_precision_and_alpha_are_accepted(pack):
-    checked = pack.pictures.check_pictures("poses", torch.ones(2, 8, 8, 4, dtype=torch.float16))
+    checked = pack.images.check_images("poses", torch.ones(2, 8, 8, 4, dtype=torch.float16))
     assert checked.dtype == torch.float32
     assert checked.shape == (2, 8, 8, 3)
 
@@ -213,6 +213,6 @@ def test_patches_for_other_networks_are_told(pack, caplog):
 
 def test_inputs_that_hold_nothing_are_refused(pack):
     with pytest.raises(ValueError, match="poses is empty"):
-        pack.pictures.check_pictures("poses", None)
+        pack.images.check_images("poses", None)
     with pytest.raises(ValueError, match="vae is empty"):
         pack.conditioning.check_vae(None)

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from tests.host.graphs import latent_of, node_of
 from tests.host.long_videos import LONG, SEGMENTS, run_long, stored
 from tests.host.made_up import FRAMES, HEIGHT, WIDTH, read_video, tiny_checkpoint
-from unianimate_core.windows import window_ranges, window_weights
+from unianimate_core.long_video.windows import window_ranges, window_weights
 
 pytestmark = pytest.mark.host
 
@@ -98,7 +98,7 @@ def test_upstream_windows_are_those_of_comfyui(host, long_graph, clip_graph):
 
 def test_even_windows_are_the_cores(pack):
     """ComfyUI asks for windows and weights in its own terms; both must be what the core computes."""
-    long_windows = importlib.import_module("unianimate_pack.nodes.long_windows")
+    long_windows = importlib.import_module("unianimate_pack.nodes.long_video.windows")
     host_windows = importlib.import_module("comfy.context_windows")
     asked = []
 
@@ -132,10 +132,10 @@ def test_windows_lie_within_the_segments_of_a_chain(host, long_graph):
     assert not windowed.equal(plain)
 
 
-def test_key_points_give_the_video_that_their_pictures_give(host, workflow):
-    """They are drawn segment by segment, so that a minute of poses need not lie in memory as pictures.
+def test_key_points_give_the_video_that_their_images_give(host, workflow):
+    """They are drawn segment by segment, so that a minute of poses need not lie in memory as images.
 
-    Key points pass through pixels, so that a point that is rounded may fall to its neighbour.
+    Key points pass through pixels, so that a point that is rounded may fall to its neighbor.
     """
     graph = workflow("unianimate_long")
     chain, align = node_of(graph, "LongVideoChain"), node_of(graph, "PoseAlign")
@@ -144,13 +144,13 @@ def test_key_points_give_the_video_that_their_pictures_give(host, workflow):
     by_points, _ = run_long(host, graph)
     graph[chain]["inputs"]["poses"] = [align, 0]
     graph[align]["inputs"]["draw"] = True
-    by_pictures, _ = run_long(host, graph)
-    assert float((by_points - by_pictures).norm() / by_pictures.norm()) < 0.01
+    by_images, _ = run_long(host, graph)
+    assert float((by_points - by_images).norm() / by_images.norm()) < 0.01
 
 
 @pytest.mark.parametrize(
     "seams",
-    [{"shared_frames": 2}, {"match_colours": 1.0}, {"hold_latents": True}, {"shared_frames": 2, "hold_latents": True}],
+    [{"shared_frames": 2}, {"match_colors": 1.0}, {"hold_latents": True}, {"shared_frames": 2, "hold_latents": True}],
 )
 def test_each_way_of_joining_segments_changes_what_follows_the_first(host, long_graph, seams):
     """The first segment has nothing to be joined to; every frame is there once."""
@@ -179,7 +179,7 @@ def test_what_is_put_on_the_model_is_part_of_its_hash(pack, tmp_path):
     """Else a run with another LoRA would take up the segments of the one before."""
     checkpoint = tmp_path / "tiny.safetensors"
     save_file(tiny_checkpoint(), checkpoint, metadata={"unianimate": json.dumps({"head_dim": 16})})
-    model_hash = importlib.import_module("unianimate_pack.nodes.long_clips").model_hash
+    model_hash = importlib.import_module("unianimate_pack.nodes.long_video.clips").model_hash
     sd, patcher_extension = importlib.import_module("comfy.sd"), importlib.import_module("comfy.patcher_extension")
     model = pack.host_model.load_model(str(checkpoint))
     name = "diffusion_model.stem.temporal.proj_in"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.host.graphs import interrupted_at, node_of
 from tests.host.long_videos import LONG, SEGMENTS, run_long, stored
-from tests.host.made_up import picture, read_video, write_files, write_video
+from tests.host.made_up import image, read_video, write_files, write_video
 from tests.host.server import PACK_NAME, PromptRefused, Server
 
 pytestmark = pytest.mark.host
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.host
 def test_changed_poses_keep_the_segments_before_them(host, long_graph):
     run_long(host, long_graph(host, seed=8))
     before = stored(host)
-    poses = picture("long_poses", LONG)
+    poses = image("long_poses", LONG)
     write_video(host.base / "input" / "fewer_poses.mp4", poses[: LONG - 2])  # the last segment is shorter
     graph = long_graph(host, seed=8, poses="fewer_poses.mp4")
     latents, _ = run_long(host, graph)

@@ -11,8 +11,8 @@ from safetensors.torch import save_file
 from tests.host.graphs import PATCHES, latent_of, node_of, patched
 from tests.host.long_videos import run_long
 from tests.host.made_up import FRAMES, HEIGHT, MAMBA, WIDTH, read_video
-from tests.made_up_mamba import mamba_unet, mamba_weights
-from tests.parity.made_up import EVERYTHING, conditions, latents, tensor, text
+from tests.support.mamba import mamba_unet, mamba_weights
+from tests.support.recorded import EVERYTHING, conditions, latents, tensor, text
 from unianimate_core.checkpoint import read_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
 

@@ -1,4 +1,4 @@
-"""The user's first run: a workflow whose models and pictures all come with the pack."""
+"""The user's first run: a workflow whose models and images all come with the pack."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from tests.host.made_up import read_video
 from tests.host.server import PACK
 from unianimate_core import mini
 from unianimate_core.demo import animate, load_networks
-from unianimate_core.pictures import as_clip, as_frames
+from unianimate_core.drawn_world.characters import draw_clip
+from unianimate_core.media.images import as_clip, as_frames
 from unianimate_core.pose import draw_poses
-from unianimate_core.training.characters import draw_clip
 
 pytestmark = pytest.mark.host
 
-CODED = 30  # dB: what H.264 leaves of a picture that was doubled and is halved again
+CODED = 30  # dB: what H.264 leaves of an image that was doubled and is halved again
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ class Failing:
 
 @pytest.fixture
 def with_retry(pack):
-    retry = importlib.import_module("unianimate_pack.nodes.long_run").with_retry
+    retry = importlib.import_module("unianimate_pack.nodes.long_video.progress").with_retry
     return lambda work: retry(work, work, "sampling 32 frames", "lower segment_length")
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.host.graphs import node_of
-from tests.host.made_up import FRAMES, HEIGHT, POSES, WIDTH, picture, write_picture
+from tests.host.made_up import FRAMES, HEIGHT, POSES, WIDTH, image, write_image
 from tests.host.server import PromptRefused
 
 pytestmark = pytest.mark.host
@@ -55,10 +55,10 @@ def test_extraction_gives_one_person_a_frame_on_the_videos_canvas(host, workflow
 
 
 @pytest.mark.parametrize("sliced", [False, True])
-def test_a_video_and_its_pictures_give_the_same_key_points(host, workflow, sliced):
-    """A video, or a slice of one, is read frame by frame from its file; pictures of it come from ComfyUI.
+def test_a_video_and_its_images_give_the_same_key_points(host, workflow, sliced):
+    """A video, or a slice of one, is read frame by frame from its file; images of it come from ComfyUI.
 
-    The two decode colours with different rounding, so a stand-in's nearly equal maxima may swap: 95 % must agree.
+    The two decode colors with different rounding, so a stand-in's nearly equal maxima may swap: 95 % must agree.
     """
     graph, extract = extracting(workflow)
     video = [node_of(graph, "LoadVideo"), 0]
@@ -70,16 +70,14 @@ def test_a_video_and_its_pictures_give_the_same_key_points(host, workflow, slice
     by_video = keypoints_of(host, graph, [extract, 0], "video")
     graph["frames"] = {"class_type": "GetVideoComponents", "inputs": {"video": video}}
     graph[extract]["inputs"]["source"] = ["frames", 0]
-    by_pictures = keypoints_of(host, graph, [extract, 0], "pictures")
-    assert len(by_video) == len(by_pictures) == (3 if sliced else FRAMES)
-    a, b = (
-        np.array([frame["people"][0]["pose_keypoints_2d"] for frame in frames]) for frames in (by_video, by_pictures)
-    )
+    by_images = keypoints_of(host, graph, [extract, 0], "images")
+    assert len(by_video) == len(by_images) == (3 if sliced else FRAMES)
+    a, b = (np.array([frame["people"][0]["pose_keypoints_2d"] for frame in frames]) for frames in (by_video, by_images))
     assert np.mean(np.abs(a - b) < 1) > 0.95
 
 
 def test_alignment_is_on_the_references_canvas_and_takes_the_asked_frames(host, workflow):
-    write_picture(host.base / "input" / "square.png", picture("square", 1, width=256, height=256)[0])
+    write_image(host.base / "input" / "square.png", image("square", 1, width=256, height=256)[0])
     graph, align = aligning(workflow)
     graph[node_of(graph, "LoadImage")]["inputs"]["image"] = "square.png"
     graph[align]["inputs"] |= {"start": 1, "interval": 2, "count": 2}
@@ -102,14 +100,14 @@ def test_saved_key_points_come_back_and_align_as_before(host, workflow):
         np.testing.assert_allclose(points[0], points[1], atol=1e-3)
 
 
-def test_key_points_of_a_picture_serve_as_reference(host, workflow):
+def test_key_points_of_a_image_serve_as_reference(host, workflow):
     graph, align = aligning(workflow)
     graph["reference"] = copy.deepcopy(graph[node_of(graph, "DWPoseExtract")])
     graph["reference"]["inputs"]["source"] = [node_of(graph, "LoadImage"), 0]
-    by_picture = keypoints_of(host, graph, [align, 2], "by_picture")
+    by_image = keypoints_of(host, graph, [align, 2], "by_image")
     graph[align]["inputs"]["reference"] = ["reference", 0]
     by_points = keypoints_of(host, graph, [align, 2], "by_points")
-    for a, b in zip(by_picture, by_points, strict=True):
+    for a, b in zip(by_image, by_points, strict=True):
         points = [np.array(frame["people"][0]["pose_keypoints_2d"]) for frame in (a, b)]
         np.testing.assert_allclose(points[0], points[1], atol=0.1)
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.core.training.made_up import RUN, SETTINGS, Squares, linear
 from tests.host.graphs import latent_of, node_of, patched
 from tests.host.made_up import CHECKPOINT
+from tests.support.training import RUN, SETTINGS, Squares, linear
 from unianimate_core.checkpoint import load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
 from unianimate_core.training.data.prepare import prepare, prepared

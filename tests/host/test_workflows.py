@@ -33,13 +33,13 @@ def test_a_video_workflow_makes_a_video_of_the_size_and_length_of_its_poses(host
     assert latents.isfinite().all()
 
 
-def test_one_pose_reposes_a_picture(host, workflow):
+def test_one_pose_reposes_a_image(host, workflow):
     graph = workflow("unianimate_repose")
     run = host.run(graph)
     assert run.error is None
-    picture = np.asarray(Image.open(host.output(run, node_of(graph, "SaveImage"))))
-    assert picture.shape == (HEIGHT, WIDTH, 3)
-    assert picture.std() > 1
+    image = np.asarray(Image.open(host.output(run, node_of(graph, "SaveImage"))))
+    assert image.shape == (HEIGHT, WIDTH, 3)
+    assert image.std() > 1
 
 
 def test_a_seed_gives_the_same_latents_again_and_another_seed_others(host, workflow):

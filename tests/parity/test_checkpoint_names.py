@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.parity.made_up import released_shapes
+from tests.support.recorded import released_shapes
 from unianimate_core.checkpoint import load_unet, to_checkpoint, to_modules
 from unianimate_core.config import ModelConfig
 

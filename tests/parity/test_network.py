@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.parity import made_up
-from tests.parity.made_up import EVERYTHING, REFERENCE_AND_POSE, conditions, difference, latents, text
+from tests.support import recorded as made_up
+from tests.support.recorded import EVERYTHING, REFERENCE_AND_POSE, conditions, difference, latents, text
 from unianimate_core.checkpoint import load_unet
 from unianimate_core.model import UNet
 
@@ -63,7 +63,7 @@ def two_clips() -> tuple[torch.Tensor, torch.Tensor, list[dict[str, torch.Tensor
 
 @torch.no_grad()
 def test_a_batch_equals_single_runs():
-    """Two clips at different timesteps must not mix, in normalisations over frames least of all."""
+    """Two clips at different timesteps must not mix, in normalizations over frames least of all."""
     unet = made_up.tiny_unet()
     x, t, clips = two_clips()
     both = {name: torch.cat([clip[name] for clip in clips]) for name in EVERYTHING}

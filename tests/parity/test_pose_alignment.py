@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.core.pose.strategies import ALIGNED, DRIVING, REFERENCE
+from tests.support.poses import ALIGNED, DRIVING, REFERENCE
 from unianimate_core.pose import align_poses
 
 PARTS = ("body", "hands", "face")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from tests.core.pose.stand_ins import RECORDED, recorded_picture, write_detector, write_keypoint_network
+from tests.support.pose_networks import RECORDED, recorded_image, write_detector, write_keypoint_network
 from unianimate_core.pose import PoseDetector
 
 
@@ -19,13 +19,13 @@ def detector(tmp_path_factory):
 
 def test_key_points_of_all_people_agree_with_the_authors(detector):
     """Four people, one suppressed double each, two tiny; the tolerance is that of float32 in pixels."""
-    keypoints, scores = detector.wholebody(recorded_picture())
+    keypoints, scores = detector.wholebody(recorded_image())
     np.testing.assert_allclose(keypoints, RECORDED["keypoints"], rtol=0, atol=1e-4)
     np.testing.assert_allclose(scores, RECORDED["scores"], rtol=0, atol=1e-5)
 
 
 def test_the_skeleton_of_the_first_person_agrees_with_the_authors(detector):
-    first = detector([recorded_picture()])[0][0]
+    first = detector([recorded_image()])[0][0]
     for name in ("body", "hands", "face"):
         np.testing.assert_allclose(getattr(first, name), RECORDED["first_person"][name], rtol=0, atol=1e-6)
     np.testing.assert_array_equal(first.body_seen, RECORDED["first_person"]["visible"])

@@ -1,20 +1,18 @@
 """Drawings agree with the authors' to the pixel: the network knows no other style."""
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from tests.support import DATA
 from unianimate_core.pose import Pose, draw_pose
-from unianimate_core.pose.resize import resize_bilinear
-
-DATA = Path(__file__).parents[1] / "data"
+from unianimate_core.pose.drawing.resize import resize_bilinear
 
 
-def recorded_picture(name: str) -> np.ndarray:
+def recorded_image(name: str) -> np.ndarray:
     return cv2.imread(str(DATA / name))[..., ::-1]
 
 
@@ -24,26 +22,26 @@ def recorded_pose() -> Pose:
 
 def test_body_and_hands_agree_to_the_pixel():
     drawn = draw_pose(recorded_pose(), 768, 512)
-    np.testing.assert_array_equal(drawn, recorded_picture("draw_pose_768x512.png"))
+    np.testing.assert_array_equal(drawn, recorded_image("draw_pose_768x512.png"))
 
 
 def test_a_face_agrees_to_the_pixel_where_asked_for():
     drawn = draw_pose(recorded_pose(), 768, 512, face=True)
-    np.testing.assert_array_equal(drawn, recorded_picture("draw_pose_face_768x512.png"))
+    np.testing.assert_array_equal(drawn, recorded_image("draw_pose_face_768x512.png"))
 
 
 def test_large_hands_and_unseen_points_agree_to_the_pixel():
-    """Finger lines are long enough here for their colours and order to show."""
+    """Finger lines are long enough here for their colors and order to show."""
     recorded = json.loads((DATA / "draw_hands.json").read_text())
     pose = Pose(**recorded["pose"], body_score=recorded["visible"])
-    np.testing.assert_array_equal(draw_pose(pose, 768, 512), recorded_picture("draw_hands_768x512.png"))
+    np.testing.assert_array_equal(draw_pose(pose, 768, 512), recorded_image("draw_hands_768x512.png"))
 
 
 @pytest.mark.parametrize("size", [(1216, 768), (384, 256), (1024, 300), (500, 700), (768, 512), (77, 1000)])
 def test_resizing_agrees_with_torch(size):
-    """The authors scaled the drawn pictures with torch's antialiased bilinear filter; ties may round either way."""
-    picture = draw_pose(recorded_pose(), 768, 512)
-    tensor = torch.from_numpy(picture).permute(2, 0, 1)[None].float()
+    """The authors scaled the drawn images with torch's antialiased bilinear filter; ties may round either way."""
+    image = draw_pose(recorded_pose(), 768, 512)
+    tensor = torch.from_numpy(image).permute(2, 0, 1)[None].float()
     expected = torch.nn.functional.interpolate(tensor, size, mode="bilinear", antialias=True)[0].permute(1, 2, 0)
-    difference = resize_bilinear(picture, *size).astype(np.float32) - expected.numpy()
+    difference = resize_bilinear(image, *size).astype(np.float32) - expected.numpy()
     assert np.abs(difference).max() < 0.51

@@ -7,8 +7,8 @@ import json
 import pytest
 from safetensors.torch import load_file
 
-from tests.parity import made_up
-from tests.parity.made_up import EVERYTHING, REFERENCE_AND_POSE, conditions, difference, latents, text
+from tests.support import recorded as made_up
+from tests.support.recorded import EVERYTHING, REFERENCE_AND_POSE, conditions, difference, latents, text
 from unianimate_core.diffusion import NoiseSchedule, ddim_sample, ddim_timesteps, guided, noise_prior
 
 SCHEDULE = json.loads((made_up.DATA / "schedule.json").read_text())

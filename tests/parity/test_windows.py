@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from safetensors.torch import load_file
 
-from tests.parity import made_up
-from tests.parity.made_up import REFERENCE_AND_POSE, conditions, difference, latents, text
+from tests.support import recorded as made_up
+from tests.support.recorded import REFERENCE_AND_POSE, conditions, difference, latents, text
 from unianimate_core.diffusion import Denoiser, guided
-from unianimate_core.long_video import sample_windows
+from unianimate_core.long_video.windows import sample_windows
 
 RECORDED = load_file(made_up.DATA / "sampling_tiny.safetensors")
 

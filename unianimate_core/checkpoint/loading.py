@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from ..atomic import replacing
 from ..config import ConfigError, ModelConfig
 from ..model import UNet
 from ..model.backend import Attention, Backend
+from ..storage.atomic import replacing
 from . import files, names
 from .files import CheckpointError
 from .identify import UNIANIMATE, identify

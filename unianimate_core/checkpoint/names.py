@@ -67,7 +67,7 @@ MAMBA = {
     "block.feed_forward.proj": "mamba_blocks.0.ff.net.0.proj",
     "block.feed_forward.out": "mamba_blocks.0.ff.net.2",
 }
-PICTURE_ENCODER = {"conv1": "0", "conv2": "3", "conv3": "5"}
+IMAGE_ENCODER = {"conv1": "0", "conv2": "3", "conv3": "5"}
 LATENT_ENCODER = {"conv1": "0", "conv2": "2", "conv3": "4"}
 MIXER = {
     "norm": "layers.0.0.norm",
@@ -86,20 +86,20 @@ SINGLE = {
     "head.conv": "out.2",
 }
 
-# Stored with one more axis of size 1: (1-wide) Conv1d here a linear layer, Conv3d here a convolution of tall pictures.
+# Stored with one more axis of size 1: (1-wide) Conv1d here a linear layer, Conv3d here a convolution of tall images.
 _TRAILING_AXIS = re.compile(r"temporal\.proj_(in|out)\.weight|temporal_conv\.stages\.\d\.conv\.weight")
 
 
 def _groups(config: ModelConfig) -> Iterator[tuple[str, str, dict[str, str]]]:
     """(module prefix, checkpoint prefix, names within)."""
     conditions = "conditions."
-    yield conditions + "pose", "dwpose_embedding", PICTURE_ENCODER
+    yield conditions + "pose", "dwpose_embedding", IMAGE_ENCODER
     yield conditions + "pose.mixer", "dwpose_embedding_after", MIXER
-    yield conditions + "first_frame", "local_image_embedding", PICTURE_ENCODER
+    yield conditions + "first_frame", "local_image_embedding", IMAGE_ENCODER
     yield conditions + "first_frame.mixer", "local_image_embedding_after", MIXER
     yield conditions + "reference", "randomref_embedding2", LATENT_ENCODER
     yield conditions + "reference.mixer", "randomref_embedding_after2", MIXER
-    yield conditions + "reference_pose", "randomref_pose2_embedding", PICTURE_ENCODER
+    yield conditions + "reference_pose", "randomref_pose2_embedding", IMAGE_ENCODER
     yield conditions + "reference_pose.mixer", "randomref_pose2_embedding_after", MIXER
     temporal = TEMPORAL if config.mamba is None else MAMBA
     yield "stem.temporal", "input_blocks.0.1", temporal

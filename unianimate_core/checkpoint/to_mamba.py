@@ -6,7 +6,7 @@ attentions with their norms are left out.
 
 New, from the seed, block after block in the order of the network, as training from nothing starts: norm1 is 1 and 0;
 alpha is 1; A_log is log(1..16) and D is 1; dt_proj is uniform within R^-1/2, its bias the inverse softplus of a step
-size log-uniform in [0.001, 0.1]; in_proj, x_proj, out_proj and conv1d as PyTorch initialises linear layers and
+size log-uniform in [0.001, 0.1]; in_proj, x_proj, out_proj and conv1d as PyTorch initializes linear layers and
 convolutions, uniform within fan_in^-1/2 (their inputs to one output). They are random: the network must be trained.
 """
 
@@ -21,11 +21,11 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ..atomic import replacing
 from ..config import MambaConfig, ModelConfig
 from ..model import UNet
 from ..model.backend import Backend
 from ..model.mamba import MambaBlock
+from ..storage.atomic import replacing
 from .files import CheckpointError
 from .loading import metadata_of, network_entries, read_checkpoint, stored_dtype
 from .names import precision_of, unstack

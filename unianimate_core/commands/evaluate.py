@@ -10,7 +10,7 @@ def add_evaluate(commands) -> None:
     command = commands.add_parser(
         "evaluate",
         help="measure videos by the true ones",
-        description="Measure the videos of one folder by those of the same names in another. A folder of pictures "
+        description="Measure the videos of one folder by those of the same names in another. A folder of images "
         "counts as a video. Intervals come from drawing the videos anew, with replacement.",
     )
     command.add_argument("results", type=Path, metavar="RESULTS", help="folder of videos to measure, or one video")

@@ -16,7 +16,7 @@ SETTINGS = {
     "width": (int, "of clips, in pixels"),
     "height": (int, "of clips, in pixels"),
     "batch": (int, "clips a step, over all processes together"),
-    "optimiser": (str, "adamw or muon"),
+    "optimizer": (str, "adamw or muon"),
     "rate": (float, "learning rate"),
     "warm_up": (int, "steps until the full rate"),
     "largest_stride": (int, "a clip takes every n-th frame of its video, n from 1 to this"),
@@ -55,9 +55,7 @@ def add_train(commands) -> None:
     command.add_argument("--data", default=DRAWN, help="a folder of videos, or 'drawn' for drawn people (default)")
     command.add_argument("--validation-data", type=Path, help="a folder of videos that are not trained on")
     command.add_argument("--vae", required=True, help="VAE file; 'linear' is a stand-in without weights, to try things")
-    command.add_argument(
-        "--clip", type=Path, help="open_clip_pytorch_model.bin, for picture embedding and empty prompt"
-    )
+    command.add_argument("--clip", type=Path, help="open_clip_pytorch_model.bin, for image embedding and empty prompt")
     command.add_argument("--init", type=Path, help="checkpoint to start from, instead of a new network")
     command.add_argument("--lora", type=int, metavar="RANK", help="train a LoRA of this rank instead of all weights")
     command.add_argument("--distil", type=Path, metavar="TEACHER", help="train each temporal Mamba on its teacher's")

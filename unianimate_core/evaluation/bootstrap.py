@@ -39,7 +39,7 @@ class Estimate:
 def finite_mean(values: Sequence[float] | np.ndarray) -> float:
     """The mean of what is finite, infinite where nothing is.
 
-    PSNR is infinite where pictures are identical. One such frame would hide all others, so it is left out.
+    PSNR is infinite where images are identical. One such frame would hide all others, so it is left out.
     """
     values = np.asarray(values, dtype=np.float64)
     finite = values[np.isfinite(values)]
@@ -62,7 +62,7 @@ def mean_estimate(
     return Estimate(float(finite.mean()), low, high, len(values), len(values) - len(finite))
 
 
-def centred_estimate(
+def centered_estimate(
     statistic: Callable[[np.ndarray], float], videos: int, *, seed: int = 0, draws: int = DRAWS, level: float = LEVEL
 ) -> Estimate:
     """A number that is no mean, with an interval as wide as the bootstrap's, placed around the number itself.

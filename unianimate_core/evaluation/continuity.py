@@ -1,7 +1,7 @@
 """Seams and drift: whether a long video made of segments looks like one.
 
 A seam is where one segment hands over to the next: a jump there that is larger than the ordinary change from frame to
-frame is seen as a cut. Drift is what wanders slowly from the reference picture, above all colour, one segment after
+frame is seen as a cut. Drift is what wanders slowly from the reference image, above all color, one segment after
 the other. Both take frames one at a time, so that length costs no memory.
 """
 
@@ -23,7 +23,7 @@ class Seam:
 
 @dataclass(frozen=True)
 class Drift:
-    """Distance of the colour statistics to the reference's, in 8-bit steps.
+    """Distance of the color statistics to the reference's, in 8-bit steps.
 
     start, end: means over the first and the last segment; a_segment: growth from one segment to the next, by least
     squares.
@@ -59,30 +59,30 @@ def seam_jump(changes: np.ndarray, segments: Sequence[range]) -> Seam:
     return Seam(float(changes[seams].mean()) / usual, float(changes[seams].max()) / usual)
 
 
-def colour_statistics(frame: np.ndarray) -> np.ndarray:
+def color_statistics(frame: np.ndarray) -> np.ndarray:
     """Mean and standard deviation of red, green and blue, in 8-bit steps. frame: uint8 h w 3; result: 6."""
     pixels = frame.reshape(-1, 3).astype(np.float64)
     return np.concatenate([pixels.mean(0), pixels.std(0)])
 
 
 def detail(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean absolute difference of neighbouring pixels of each frame, in 8-bit steps: less of it is blur. Result: f."""
+    """Mean absolute difference of neighboring pixels of each frame, in 8-bit steps: less of it is blur. Result: f."""
     return np.array(
         [float(np.mean([np.abs(np.diff(f.astype(np.int16), axis=axis)).mean() for axis in (0, 1)])) for f in frames]
     )
 
 
-def colour_distances(frames: Iterable[np.ndarray], reference: np.ndarray) -> np.ndarray:
-    """Root mean square difference of each frame's colour statistics to the reference's. Result: f, 8-bit steps.
+def color_distances(frames: Iterable[np.ndarray], reference: np.ndarray) -> np.ndarray:
+    """Root mean square difference of each frame's color statistics to the reference's. Result: f, 8-bit steps.
 
     A person who moves changes them a little; what grows from segment to segment is drift.
     """
-    aim = colour_statistics(reference)
-    return np.array([float(np.sqrt(np.mean((colour_statistics(frame) - aim) ** 2))) for frame in frames])
+    aim = color_statistics(reference)
+    return np.array([float(np.sqrt(np.mean((color_statistics(frame) - aim) ** 2))) for frame in frames])
 
 
 def drift(distances: np.ndarray, segments: Sequence[range]) -> Drift:
-    """How the distance to the reference grows. distances: of colour_distances; segments: as of seam_jump."""
+    """How the distance to the reference grows. distances: of color_distances; segments: as of seam_jump."""
     means = np.array([distances[frames.start : frames.stop].mean() for frames in segments])
     slope = float(np.polyfit(np.arange(len(means)), means, 1)[0]) if len(means) > 1 else 0.0
     return Drift(float(means[0]), float(means[-1]), slope)

@@ -1,6 +1,6 @@
 """Videos of two folders side by side: paired by name, read a clip at a time.
 
-A video is a file, or a folder of its pictures in the order of their names.
+A video is a file, or a folder of its images in the order of their names.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import numpy as np
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..pictures import as_pictures
-from ..video import VIDEO_SUFFIXES, read_frames, video_info
+from ..media.images import as_images
+from ..media.video import VIDEO_SUFFIXES, read_frames, video_info
 
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".bmp"}
 NAMED_AT_MOST = 3
 
 
@@ -94,12 +94,12 @@ def read_clips(pair: VideoPair, size: tuple[int, int] | None, frames: int) -> It
 
 
 def read_video(path: Path) -> Iterator[np.ndarray]:
-    """The frames of a video file or of a folder of pictures, uint8 h w 3, RGB."""
+    """The frames of a video file or of a folder of images, uint8 h w 3, RGB."""
     if path.is_file():
         yield from read_frames(path)
         return
-    for picture in _pictures(path):
-        yield next(read_frames(picture))
+    for image in _images(path):
+        yield next(read_frames(image))
 
 
 def extent(path: Path) -> Extent:
@@ -107,9 +107,9 @@ def extent(path: Path) -> Extent:
     if path.is_file():
         info = video_info(path)
         return Extent(info.width, info.height, info.frames)
-    pictures = _pictures(path)
-    info = video_info(pictures[0])
-    return Extent(info.width, info.height, len(pictures))
+    images = _images(path)
+    info = video_info(images[0])
+    return Extent(info.width, info.height, len(images))
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -127,7 +127,7 @@ def _videos(folder: Path) -> dict[str, Path]:
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     videos: dict[str, Path] = {}
     for path in entries:
-        is_sequence = path.is_dir() and bool(_pictures(path))
+        is_sequence = path.is_dir() and bool(_images(path))
         if not is_sequence and path.suffix.lower() not in VIDEO_SUFFIXES:
             continue
         name = path.name if is_sequence else path.stem
@@ -135,14 +135,14 @@ def _videos(folder: Path) -> dict[str, Path]:
             raise ValueError(f"{folder} has both {videos[name].name} and {path.name}: keep one video of each name")
         videos[name] = path
     if not videos:
-        pictures = any(path.suffix.lower() in PICTURE_SUFFIXES for path in entries)
-        hint = "put the pictures of each video into a folder of their own" if pictures else "give one that has"
+        images = any(path.suffix.lower() in IMAGE_SUFFIXES for path in entries)
+        hint = "put the images of each video into a folder of their own" if images else "give one that has"
         raise ValueError(f"{folder} holds no videos: {hint}")
     return videos
 
 
-def _pictures(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.iterdir() if path.suffix.lower() in PICTURE_SUFFIXES)
+def _images(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _length(path: Path) -> int:
@@ -174,7 +174,7 @@ def _as_clips(both: list[tuple[np.ndarray, np.ndarray]], size: tuple[int, int] |
 
 
 def _as_clip(frames: Iterable[np.ndarray], size: tuple[int, int] | None) -> Tensor:
-    clip = as_pictures(np.stack(list(frames)))
+    clip = as_images(np.stack(list(frames)))
     if size is None or clip.shape[-2:] == size[::-1]:
         return clip
     return F.interpolate(clip, size[::-1], mode="bilinear", antialias=True).clamp(0, 1)

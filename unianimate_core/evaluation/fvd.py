@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
-from .bootstrap import Estimate, centred_estimate
+from .bootstrap import Estimate, centered_estimate
 from .weights import I3D
 
 CLIP_FRAMES = 16
@@ -58,8 +58,8 @@ def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def _root_of_covariance(features: np.ndarray) -> np.ndarray:
     """R with R^T R the sample covariance, and no more than d rows."""
-    centred = (features - features.mean(0)) / np.sqrt(len(features) - 1)
-    return centred if len(centred) <= centred.shape[1] else np.asarray(np.linalg.qr(centred, mode="r"))
+    centered = (features - features.mean(0)) / np.sqrt(len(features) - 1)
+    return centered if len(centered) <= centered.shape[1] else np.asarray(np.linalg.qr(centered, mode="r"))
 
 
 def fvd_estimate(
@@ -73,4 +73,4 @@ def fvd_estimate(
     def statistic(videos: np.ndarray) -> float:
         return frechet_distance(*(np.concatenate([own[index] for index in videos]) for own in (results, truths)))
 
-    return centred_estimate(statistic, len(results), seed=seed, draws=min(draws, DRAWS), level=level)
+    return centered_estimate(statistic, len(results), seed=seed, draws=min(draws, DRAWS), level=level)

@@ -5,10 +5,10 @@ Everywhere result and truth are f 3 h w, RGB in [0, 1], and the answer is one fl
 The paper's tables (section 4.2) follow the evaluation code of DisCo, to which their notes point. Three of its columns
 are not what their names say. Two of them are offered here as well, to be compared with those tables and nothing else:
 - PSNR there subtracts 8-bit arrays without widening them, so that differences and their squares wrap around. It cannot
-  fall below 24 dB, whatever the pictures. PSNR* is the same number computed right, and compares with `psnr` here.
-- L1 there is in grey levels and is divided by the number of pixels, so that it depends on the size of the pictures.
-- LPIPS there was given pictures in [0, 1] where the network takes [-1, 1]; perceptual.py gives it what it takes.
-The paper does not name the size of the pictures; its L1 and PSNR* fit each other at 256x256 and not at 512x768.
+  fall below 24 dB, whatever the images. PSNR* is the same number computed right, and compares with `psnr` here.
+- L1 there is in gray levels and is divided by the number of pixels, so that it depends on the size of the images.
+- LPIPS there was given images in [0, 1] where the network takes [-1, 1]; perceptual.py gives it what it takes.
+The paper does not name the size of the images; its L1 and PSNR* fit each other at 256x256 and not at 512x768.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 
 LARGEST_LEVEL = 255
 SSIM_WINDOW = 7
-LUMA = (0.299, 0.587, 0.114)  # BT.601, as in OpenCV's and everybody's conversion to grey
+LUMA = (0.299, 0.587, 0.114)  # BT.601, as in OpenCV's and everybody's conversion to gray
 PUBLISHED_PSNR_OF_EQUAL_FRAMES = 100.0
 
 FrameMetric = Callable[[Tensor, Tensor], Tensor]
@@ -49,7 +49,7 @@ def l1(result: Tensor, truth: Tensor) -> Tensor:
 def psnr(result: Tensor, truth: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of frames rounded to 8 bits, in dB; infinite for equal frames.
 
-    10 log10(255^2 / mean squared difference over pixels and colours), with nothing wrapped around.
+    10 log10(255^2 / mean squared difference over pixels and colors), with nothing wrapped around.
     Source: Hore & Ziou 2010.
     """
     return _decibels(((_levels(result) - _levels(truth)) ** 2).mean() / LARGEST_LEVEL**2)
@@ -67,7 +67,7 @@ def psnr_star(result: Tensor, truth: Tensor) -> Tensor:
 
 @of_each_frame
 def ssim(result: Tensor, truth: Tensor) -> Tensor:
-    """Structural similarity of the grey frames: 1 for equal frames, about 0 for unrelated ones.
+    """Structural similarity of the gray frames: 1 for equal frames, about 0 for unrelated ones.
 
     Mean over all 7x7 windows that lie within the frame, evenly weighted, with sample covariances, K1 = 0.01 and
     K2 = 0.03: scikit-image's default, which the published tables used. Source: Wang et al. 2004, eq. 13.
@@ -98,7 +98,7 @@ def psnr_published(result: Tensor, truth: Tensor) -> Tensor:
 
 @of_each_frame
 def l1_published(result: Tensor, truth: Tensor) -> Tensor:
-    """The L1 column of the published tables: mean absolute difference in grey levels, divided by height x width."""
+    """The L1 column of the published tables: mean absolute difference in gray levels, divided by height x width."""
     height, width = truth.shape[-2:]
     return (_levels(result) - _levels(truth)).abs().mean() / (height * width)
 

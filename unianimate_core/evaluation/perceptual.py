@@ -1,4 +1,4 @@
-"""LPIPS, the distance of two pictures as a network trained on people's judgements sees it.
+"""LPIPS, the distance of two images as a network trained on people's judgements sees it.
 
 Source: Zhang et al. 2018, version 0.1 of its authors' package lpips.
 """

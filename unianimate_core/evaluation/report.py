@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from ..atomic import replacing
+from ..storage.atomic import replacing
 from .bootstrap import Estimate
 from .metrics import METRICS
 from .run import Evaluation

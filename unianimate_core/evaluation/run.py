@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..long_video import new_frames, split_segments
+from ..long_video.chain import new_frames, split_segments
 from .bootstrap import DRAWS, LEVEL, Estimate, finite_mean, mean_estimate
-from .continuity import colour_distances, drift, frame_changes, seam_jump
+from .continuity import color_distances, drift, frame_changes, seam_jump
 from .folders import VideoPair, check_pair, pair_videos, read_clips, read_video
 from .fvd import CLIP_FRAMES, InflatedInception, VideoFeatures, fvd_estimate
 from .metrics import DEFAULT_METRICS, DRIFT, FRAME_METRICS, FVD, LPIPS, METRICS, SEAM, FrameMetric
@@ -153,9 +153,9 @@ def _measure(
 
 
 def _continuity(pair: VideoPair, frames: int, segment_length: int) -> dict[str, float]:
-    """Of the result as it is stored. Its colours drift from those of the true video's first frame."""
+    """Of the result as it is stored. Its colors drift from those of the true video's first frame."""
     segments = new_frames(split_segments(frames, segment_length))
-    distances = colour_distances(read_video(pair.result), reference=next(read_video(pair.truth)))
+    distances = color_distances(read_video(pair.result), reference=next(read_video(pair.truth)))
     return {
         SEAM: seam_jump(frame_changes(read_video(pair.result)), segments).jump,
         DRIFT: drift(distances, segments).a_segment,

@@ -79,9 +79,9 @@ class Backend:
         return nn.Parameter(torch.empty(shape, dtype=torch.float32, device=self.device))
 
     @property
-    def initialises(self) -> bool:
+    def initializes(self) -> bool:
         """Whether layers are made with initial values. Those of a host are not: its files bring them."""
-        return getattr(self.operations, "INITIALISES", self.operations is nn)
+        return getattr(self.operations, "INITIALIZES", self.operations is nn)
 
     def group_norm(self, channels: int, eps: float) -> nn.GroupNorm:
         return self.operations.GroupNorm(NORM_GROUPS, channels, eps=eps, dtype=self.dtype, device=self.device)

@@ -1,4 +1,4 @@
-"""What guides the network: pose pictures, first frame, reference picture and its pose, picture embedding, text.
+"""What guides the network: pose images, first frame, reference image and its pose, image embedding, text.
 
 None of it depends on the noise, so it is embedded once a clip and used at every step.
 """
@@ -81,8 +81,8 @@ class FrameMixer(nn.Module):
         return x + self.narrow(F.gelu(self.widen(x)))
 
 
-class PictureEncoder(nn.Module):
-    """Pictures to features of an eighth of their size: three convolutions of each, then the mixer across frames."""
+class ImageEncoder(nn.Module):
+    """Images to features of an eighth of their size: three convolutions of each, then the mixer across frames."""
 
     def __init__(self, features: int, backend: Backend):
         super().__init__()
@@ -92,16 +92,16 @@ class PictureEncoder(nn.Module):
         self.conv3 = backend.conv(HIDDEN, features, stride=2)
         self.mixer = FrameMixer(features, backend)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """pictures: b 3 f H W in [0, 1]; result b features f h w."""
-        return self.mixer(self.features(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        """images: b 3 f H W in [0, 1]; result b features f h w."""
+        return self.mixer(self.features(images))
 
-    def features(self, pictures: Tensor) -> Tensor:
-        """What can be known of each picture alone: the result before the frames are mixed."""
-        frames = rearrange(pictures, "b c f h w -> (b f) c h w")
+    def features(self, images: Tensor) -> Tensor:
+        """What can be known of each image alone: the result before the frames are mixed."""
+        frames = rearrange(images, "b c f h w -> (b f) c h w")
         row = HIDDEN * frames[0, 0].numel() * frames.element_size()
         features = self.backend.in_pieces(self._convolve, frames, row)
-        return rearrange(features, "(b f) c h w -> b c f h w", b=len(pictures))
+        return rearrange(features, "(b f) c h w -> b c f h w", b=len(images))
 
     def _convolve(self, x: Tensor) -> Tensor:
         height, width = x.shape[2:]
@@ -129,7 +129,7 @@ class LatentEncoder(nn.Module):
 
 
 class ImageTokens(nn.Module):
-    """A picture embedding to tokens of the context."""
+    """An image embedding to tokens of the context."""
 
     def __init__(self, context_dim: int, tokens: int, backend: Backend):
         super().__init__()
@@ -148,10 +148,10 @@ class ConditionEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig, backend: Backend):
         super().__init__()
-        self.pose = PictureEncoder(POSE_FEATURES, backend)
-        self.first_frame = PictureEncoder(POSE_FEATURES, backend)
+        self.pose = ImageEncoder(POSE_FEATURES, backend)
+        self.first_frame = ImageEncoder(POSE_FEATURES, backend)
         self.reference = LatentEncoder(REFERENCE_FEATURES, backend)
-        self.reference_pose = PictureEncoder(REFERENCE_FEATURES, backend)
+        self.reference_pose = ImageEncoder(REFERENCE_FEATURES, backend)
         self.image_tokens = ImageTokens(config.context_dim, config.image_tokens, backend)
 
     def forward(
@@ -186,7 +186,7 @@ class ConditionEncoder(nn.Module):
         return features + self.reference_pose(pose)
 
     def context(self, text: Tensor, tokens: Tensor | None) -> Tensor:
-        """The text states followed by the image tokens, which are zeros where there is no picture. b m C."""
+        """The text states followed by the image tokens, which are zeros where there is no image. b m C."""
         if tokens is None:
             tokens = text.new_zeros(len(text), self.image_tokens.tokens, text.shape[-1])
         batch = max(len(text), len(tokens))

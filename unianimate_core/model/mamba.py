@@ -53,12 +53,12 @@ class BidirectionalMamba(nn.Module):
         self.A_b_log = backend.full_precision(inner, d_state)
         self.D_b = backend.full_precision(inner)
         self.out_proj = backend.linear(inner, d_model, bias=False)
-        if backend.initialises:
+        if backend.initializes:
             self.reset_parameters()
 
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """A = -1, -2, ... -s, D = 1, steps log-uniform in DELTA_RANGE; the other layers initialise themselves."""
+        """A = -1, -2, ... -s, D = 1, steps log-uniform in DELTA_RANGE; the other layers initialize themselves."""
         for A_log, D, dt_proj in ((self.A_log, self.D, self.dt_proj), (self.A_b_log, self.D_b, self.dt_proj_b)):
             A_log.copy_(torch.arange(1, A_log.shape[1] + 1, device=A_log.device).log().expand_as(A_log))
             D.fill_(1)
@@ -123,7 +123,7 @@ class MambaBlock(nn.Module):
         self.norm1 = backend.layer_norm(width)
         self.mixer = BidirectionalMamba(width, config.d_state, config.d_conv, config.expand, backend=backend)
         self.alpha = backend.full_precision(1)
-        if backend.initialises:
+        if backend.initializes:
             nn.init.constant_(self.alpha, INITIAL_ALPHA)
         self.norm2 = self.feed_forward = None
         if config.keep_ff:

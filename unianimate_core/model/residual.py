@@ -24,10 +24,10 @@ class ConvStage(nn.Module):
 
 
 class TemporalConv(nn.Module):
-    """Four convolutions over three neighbouring frames each, zeros beyond the clip's ends; plus the input.
+    """Four convolutions over three neighboring frames each, zeros beyond the clip's ends; plus the input.
 
-    Frames stand beside each other as the rows of one tall picture: a (3, 1) convolution of it is a (3, 1, 1)
-    convolution of the clip, and its normalisation spans all frames. In channels-last memory this is a mere view.
+    Frames stand beside each other as the rows of one tall image: a (3, 1) convolution of it is a (3, 1, 1)
+    convolution of the clip, and its normalization spans all frames. In channels-last memory this is a mere view.
     """
 
     def __init__(self, channels: int, backend: Backend):

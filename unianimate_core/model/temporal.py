@@ -14,7 +14,7 @@ from .transformer import TemporalBlock
 class TemporalModule(nn.Module):
     """Works over the reference frame and all frames of the clip, at each place.
 
-    Source: UniAnimate, section 3.2, temporal modeling manners. Its normalisation spans all frames together.
+    Source: UniAnimate, section 3.2, temporal modeling manners. Its normalization spans all frames together.
     """
 
     def __init__(self, channels: int, width: int, config: ModelConfig, backend: Backend):

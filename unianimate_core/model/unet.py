@@ -1,4 +1,4 @@
-"""The unified video diffusion model: one 3D U-Net over the reference picture and the clip.
+"""The unified video diffusion model: one 3D U-Net over the reference image and the clip.
 
 Source: UniAnimate, section 3.2 and figure 2. b batch, f frames to generate, h w size of the latent, H W = 8h 8w.
 """
@@ -194,9 +194,9 @@ class UNet(nn.Module):
         """v for the noisy latents x. To take many steps with the same conditions, call embed once and denoise often.
 
         x: b 4 f h w, latent units (VAE latent x 0.18215); t: b, timesteps in 0..999.
-        text: 1 77 C, states of the empty prompt; image: b 1 C, picture embedding, not normalised.
+        text: 1 77 C, states of the empty prompt; image: b 1 C, image embedding, not normalized.
         pose: b 3 f H W and reference_pose: b 3 1 H W, drawn poses in [0, 1]; reference_latent: b 4 1 h w.
-        first_frame: b 3 1 H W, RGB in [0, 1]: a picture, not a latent.
+        first_frame: b 3 1 H W, RGB in [0, 1]: an image, not a latent.
         Any condition but the text may be None, and one of batch 1 serves the whole batch. Result: b 4 f h w.
         Raises ValueError where sizes do not fit each other.
         """

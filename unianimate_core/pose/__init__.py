@@ -1,16 +1,16 @@
 """Poses: key points of people, their detection, drawing and alignment. Imports neither torch nor onnxruntime."""
 
-from .align import align_poses
-from .canvas import frames_outside, onto_canvas
-from .detector import PoseDetector
-from .draw import draw_pose, draw_poses, iter_drawn
-from .gaps import GapReport, fill_gaps
-from .keypoint_json import frames_of_people, people_by_frame, read_keypoints, write_keypoints
+from .alignment.align import align_poses
+from .alignment.canvas import frames_outside, onto_canvas
+from .cleaning.gaps import GapReport, fill_gaps
+from .cleaning.smooth import smooth_poses
+from .cleaning.timing import choose_frames
+from .cleaning.track import choose_people
+from .detection.detector import PoseDetector
+from .drawing.draw import draw_pose, draw_poses, iter_drawn
+from .formats.json_file import frames_of_people, people_by_frame, read_keypoints, write_keypoints
+from .formats.openpose import frame_of_people, people_of_frame
 from .keypoints import Pose, PoseError
-from .openpose import frame_of_people, people_of_frame
-from .smooth import smooth_poses
-from .timing import choose_frames
-from .track import choose_people
 
 __all__ = [
     "GapReport",

@@ -82,7 +82,7 @@ class Pose:
     def from_wholebody(cls, keypoints: ArrayLike, scores: ArrayLike, width: float, height: float) -> Pose:
         """The skeleton of 20 from 134 points: 18 OpenPose joints, 6 feet, 68 face, 21 left hand, 21 right hand.
 
-        keypoints: (134, 2) pixels; scores: (134,); width, height: pixels of the picture. A toe is the mean of its big
+        keypoints: (134, 2) pixels; scores: (134,); width, height: pixels of the image. A toe is the mean of its big
         and small toe, seen where both are, with the smaller score; the heels are not used.
         """
         points = np.array(keypoints, np.float64) / (width, height)
@@ -103,7 +103,7 @@ class Pose:
 
         See `openpose.people_of_frame` for what is accepted. Raises PoseError.
         """
-        from .openpose import people_of_frame
+        from .formats.openpose import people_of_frame
 
         people = people_of_frame(frame)
         if not people:
@@ -114,7 +114,7 @@ class Pose:
 
     def to_openpose(self, width: int, height: int) -> dict[str, Any]:
         """A POSE_KEYPOINT frame that holds this person, in pixels of a canvas of width x height."""
-        from .openpose import frame_of_people
+        from .formats.openpose import frame_of_people
 
         return frame_of_people([self], width, height)
 

@@ -5,8 +5,8 @@
     world, people, characters    drawn people with their exact poses
     data                         drawn people or videos -> latents on disk -> clips
     network                      what learns: all weights, a part of them, or a LoRA
-    conditions, distillation, loss    clips through the network -> what is minimised
-    optimisers                   gradients -> weights
+    conditions, distillation, loss    clips through the network -> what is minimized
+    optimizers                   gradients -> weights
     loop                         step after step, with curves and validation
     vae                          the tiny VAE, trained by itself
     command                      from a command's options to a run

@@ -15,10 +15,10 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from ..config import MambaConfig, ModelConfig
-from ..content_hash import weights_hash
 from ..encoders import ClipEncoder
 from ..model import UNet
-from .data.autoencoders import Autoencoder, open_autoencoder
+from ..storage.content_hash import weights_hash
+from ..vae.autoencoder import Autoencoder, open_autoencoder
 from .data.prepare import prepare, prepared
 from .data.sequences import PreparedSequence
 from .data.sources import DrawnPeople, Source, VideoFolder
@@ -144,7 +144,7 @@ def _sources(
     """What is trained on, and what is validated on."""
     validates = run.validation_clips > 0
     if options.data == DRAWN:
-        from .characters import WorldSettings
+        from ..drawn_world.characters import WorldSettings
 
         world, frames = WorldSettings(**chosen.world), max(chosen.motion_frames, settings.longest)
         count = chosen.characters if options.characters is None else options.characters

@@ -11,8 +11,8 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from ..media.images import as_values
 from ..model import Conditions, UNet
-from ..pictures import as_values
 
 
 def embed_kept(unet: UNet, text: Tensor, given: Mapping[str, Tensor | None], kept: Mapping[str, Tensor]) -> Conditions:
@@ -48,6 +48,6 @@ def _of_kept(encode: Callable[[Tensor], Tensor], kept: Tensor, value: Tensor | N
     return features.new_zeros(len(value), *features.shape[1:]).index_copy(0, computed, features)
 
 
-def as_network_sees(pictures: Tensor) -> Tensor:
+def as_network_sees(images: Tensor) -> Tensor:
     """uint8 b f H W 3 to b 3 f H W in [0, 1], in channels-last memory for each frame."""
-    return rearrange(as_values(pictures), "b f h w c -> b c f h w")
+    return rearrange(as_values(images), "b f h w c -> b c f h w")

@@ -1,4 +1,4 @@
-"""What is minimised: the squared error of v, weighted by timestep, or in distillation that of each temporal module.
+"""What is minimized: the squared error of v, weighted by timestep, or in distillation that of each temporal module.
 
 Each loss is one module, so that what wraps it (several GPUs, mixed precision) sees every use of a weight.
 """

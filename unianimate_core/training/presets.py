@@ -45,7 +45,7 @@ MINI = Preset(
         "frames": (1, 4, 4, 4, 8),
         "largest_stride": 2,
         "batch": 8,
-        "optimiser": "muon",
+        "optimizer": "muon",
         "rate": 0.01,
         "warm_up": 100,
         "weighting": "x0",

@@ -12,7 +12,7 @@ Weighting = Literal["v", "min_snr", "x0"]
 PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
 WEIGHTINGS = ("v", "min_snr", "x0")
 PARTS = ("all", "temporal")
-OPTIMISERS = ("adamw", "muon")
+OPTIMIZERS = ("adamw", "muon")
 
 
 class TrainingError(ValueError):
@@ -25,7 +25,7 @@ class TrainingSettings:
 
     width, height: pixels. frames: lengths of clips, one of which is drawn for each step; largest_stride: a clip takes
     every n-th frame of its video, with n drawn from 1 to this. batch: clips a step, over all processes together.
-    optimiser: see optimisers/groups.py; rate: reached after warm_up steps; weight_decay: AdamW's; gradient_clip:
+    optimizer: see optimizers/groups.py; rate: reached after warm_up steps; weight_decay: AdamW's; gradient_clip:
     largest norm of a gradient, 0 for any.
     weighting: of the squared error of v, see loss.py; min_snr: its bound. offset_noise: see diffusion.starting_noise.
     condition_drop: chance of each condition to be dropped, by itself, and first_frame_drop of the first frame;
@@ -39,7 +39,7 @@ class TrainingSettings:
     frames: tuple[int, ...] = (16, 32)
     largest_stride: int = 4
     batch: int = 8
-    optimiser: Literal["adamw", "muon"] = "adamw"
+    optimizer: Literal["adamw", "muon"] = "adamw"
     rate: float = 5e-5
     warm_up: int = 0
     weight_decay: float = 0.01
@@ -85,12 +85,12 @@ class TrainingSettings:
         for name in ("ema_decay", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give 0 or more, below 1")
-        choices = {"weighting": WEIGHTINGS, "precision": tuple(PRECISIONS), "part": PARTS, "optimiser": OPTIMISERS}
+        choices = {"weighting": WEIGHTINGS, "precision": tuple(PRECISIONS), "part": PARTS, "optimizer": OPTIMIZERS}
         for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise TrainingError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
-        if self.optimiser == "muon" and self.precision == "fp16":  # two optimisers, and one scaler of their gradients
-            raise TrainingError("optimiser muon does not train in precision fp16: choose bf16 or fp32, or adamw")
+        if self.optimizer == "muon" and self.precision == "fp16":  # two optimizers, and one scaler of their gradients
+            raise TrainingError("optimizer muon does not train in precision fp16: choose bf16 or fp32, or adamw")
 
     @property
     def longest(self) -> int:

@@ -17,8 +17,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..atomic import size
-from ..run_lock import run_lock
+from ..storage.atomic import size
+from ..storage.run_lock import run_lock
 from .settings import TrainingError, differences
 
 FORMAT = 1

@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.parity.made_up import HEAD_DIM, tiny_config
+from tests.support.recorded import HEAD_DIM, tiny_config
 from unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR, metadata_of
 
 

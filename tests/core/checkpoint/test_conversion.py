@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from tests.core.checkpoint.stored import save_pickle, save_safetensors
-from tests.parity.made_up import HEAD_DIM, tiny_config, tiny_weights
+from tests.support.recorded import HEAD_DIM, tiny_config, tiny_weights
 from unianimate_core.checkpoint import CheckpointError, convert_checkpoint, load_unet
 from unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tests.core.checkpoint.stored import FORMS, save_pickle
-from tests.parity.made_up import tiny_config, tiny_weights
+from tests.support.recorded import tiny_config, tiny_weights
 from unianimate_core.checkpoint import CheckpointError, convert_checkpoint, files, load_unet
 from unianimate_core.checkpoint.loading import metadata_of
 

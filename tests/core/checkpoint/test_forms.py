@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 
 from tests.core.checkpoint.stored import FORMS, save_safetensors
-from tests.parity.made_up import HEAD_DIM, tiny_config, tiny_unet, tiny_weights
+from tests.support.recorded import HEAD_DIM, tiny_config, tiny_unet, tiny_weights
 from unianimate_core.checkpoint import CheckpointError, load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR, metadata_of
 from unianimate_core.model import UNet

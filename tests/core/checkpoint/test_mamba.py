@@ -1,4 +1,4 @@
-"""Checkpoints with the temporal Mamba: recognised, loaded strictly, and kept in full precision where it matters."""
+"""Checkpoints with the temporal Mamba: recognized, loaded strictly, and kept in full precision where it matters."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from tests.made_up_mamba import mamba_config, mamba_unet, mamba_weights
-from tests.parity.made_up import tiny_config, tiny_weights
+from tests.support.mamba import mamba_config, mamba_unet, mamba_weights
+from tests.support.recorded import tiny_config, tiny_weights
 from unianimate_core.checkpoint import CheckpointError, convert_checkpoint, load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR, metadata_of
 from unianimate_core.config import ConfigError, MambaConfig, ModelConfig

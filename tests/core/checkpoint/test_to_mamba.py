@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 
-from tests.made_up_mamba import mamba_config, mamba_weights
-from tests.parity.made_up import latents, text, tiny_config, tiny_weights
+from tests.support.mamba import mamba_config, mamba_weights
+from tests.support.recorded import latents, text, tiny_config, tiny_weights
 from unianimate_core.__main__ import main
 from unianimate_core.checkpoint import CheckpointError, load_unet
 from unianimate_core.checkpoint.loading import metadata_of

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.parity.made_up import HEAD_DIM, tiny_config, tiny_weights
+from tests.support.recorded import HEAD_DIM, tiny_config, tiny_weights
 from unianimate_core.checkpoint import CheckpointError, load_unet
 from unianimate_core.checkpoint.identify import identify
 from unianimate_core.checkpoint.loading import HEAD_DIM_TENSOR

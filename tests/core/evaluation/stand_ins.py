@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from unianimate_core.evaluation.weights import WeightFile
-from unianimate_core.video import video_writer
+from unianimate_core.media.video import video_writer
 
 
 class TellingNetwork(nn.Module):
@@ -44,11 +44,11 @@ def entry_of(path: Path, metric: str) -> WeightFile:
 
 def moving_square(frames: int, height: int = 48, width: int = 64, level: int = 200) -> list[np.ndarray]:
     """A square that moves by two pixels a frame."""
-    pictures = [np.full((height, width, 3), 40, np.uint8) for _ in range(frames)]
-    for index, picture in enumerate(pictures):
+    images = [np.full((height, width, 3), 40, np.uint8) for _ in range(frames)]
+    for index, image in enumerate(images):
         start = 2 * index % (width - 16)
-        picture[16:32, start : start + 16] = level
-    return pictures
+        image[16:32, start : start + 16] = level
+    return images
 
 
 def write_video(path: Path, frames: Sequence[np.ndarray]) -> Path:
@@ -59,7 +59,7 @@ def write_video(path: Path, frames: Sequence[np.ndarray]) -> Path:
     return path
 
 
-def write_pictures(folder: Path, frames: Sequence[np.ndarray]) -> Path:
+def write_images(folder: Path, frames: Sequence[np.ndarray]) -> Path:
     """A video as a folder of PNG."""
     import cv2
 

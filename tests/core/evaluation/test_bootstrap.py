@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import norm
 
-from unianimate_core.evaluation.bootstrap import Estimate, centred_estimate, finite_mean, mean_estimate
+from unianimate_core.evaluation.bootstrap import Estimate, centered_estimate, finite_mean, mean_estimate
 
 values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=20)
 
@@ -74,19 +74,19 @@ def test_the_mean_is_of_what_is_finite():
     assert finite_mean([math.inf]) == math.inf
 
 
-def test_a_centred_interval_lies_around_the_number_itself():
+def test_a_centered_interval_lies_around_the_number_itself():
     """The largest of some videos never grows by drawing them again: percentiles alone would lie below it."""
     numbers = np.random.default_rng(0).normal(size=30)
-    estimate = centred_estimate(lambda videos: float(numbers[videos].max()), 30)
+    estimate = centered_estimate(lambda videos: float(numbers[videos].max()), 30)
     assert estimate.value == numbers.max()
     assert estimate.low < estimate.value < estimate.high
 
 
-def test_a_centred_interval_of_a_mean_is_nearly_the_plain_one():
+def test_a_centered_interval_of_a_mean_is_nearly_the_plain_one():
     numbers = np.random.default_rng(0).normal(size=40)
-    centred = centred_estimate(lambda videos: float(numbers[videos].mean()), 40)
+    centered = centered_estimate(lambda videos: float(numbers[videos].mean()), 40)
     plain = mean_estimate(numbers)
-    assert (centred.low, centred.high) == pytest.approx((plain.low, plain.high), abs=0.01)
+    assert (centered.low, centered.high) == pytest.approx((plain.low, plain.high), abs=0.01)
 
 
 @pytest.mark.parametrize(

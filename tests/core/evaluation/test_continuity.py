@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from unianimate_core.evaluation.continuity import colour_distances, detail, drift, frame_changes, seam_jump
-from unianimate_core.long_video import new_frames, split_segments
+from unianimate_core.evaluation.continuity import color_distances, detail, drift, frame_changes, seam_jump
+from unianimate_core.long_video.chain import new_frames, split_segments
 
 SEGMENTS = new_frames(split_segments(40, 11))  # 0-10, 11-20, 21-30, 31-39
 SEAMS = [frames.start for frames in SEGMENTS[1:]]
@@ -19,9 +19,9 @@ def moving_square(frames: int = 40) -> list[np.ndarray]:
     wall = np.random.default_rng(0).integers(60, 90, (48, 64, 3), dtype=np.uint8)
     video = []
     for frame in range(frames):
-        picture = wall.copy()
-        picture[16:32, frame : frame + 16] = (200, 80, 40)
-        video.append(picture)
+        image = wall.copy()
+        image[16:32, frame : frame + 16] = (200, 80, 40)
+        video.append(image)
     return video
 
 
@@ -55,8 +55,8 @@ def test_brightness_that_grows_with_each_segment_is_drift(step):
     for index, frames in enumerate(SEGMENTS):
         for frame in frames:
             video[frame] = video[frame] + np.uint8(step * index)
-    found = drift(colour_distances(video, video[0]), SEGMENTS)
-    still = drift(colour_distances(moving_square(), video[0]), SEGMENTS)
+    found = drift(color_distances(video, video[0]), SEGMENTS)
+    still = drift(color_distances(moving_square(), video[0]), SEGMENTS)
     assert found.a_segment == pytest.approx(step / 2**0.5, rel=0.1)
     assert abs(still.a_segment) < 0.05
     assert found.end - found.start == pytest.approx(3 * step / 2**0.5, rel=0.1)
@@ -64,7 +64,7 @@ def test_brightness_that_grows_with_each_segment_is_drift(step):
 
 def test_the_reference_itself_is_at_no_distance():
     video = moving_square(1)
-    assert colour_distances(video, video[0]).tolist() == [0]
+    assert color_distances(video, video[0]).tolist() == [0]
 
 
 def test_blur_is_less_detail():

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.core.evaluation.stand_ins import moving_square, write_i3d, write_pictures, write_video
+from tests.core.evaluation.stand_ins import moving_square, write_i3d, write_images, write_video
 from unianimate_core.__main__ import main
 from unianimate_core.evaluation import fvd
 from unianimate_core.evaluation.metrics import FRAME_METRICS, METRICS, psnr
@@ -23,8 +23,8 @@ def folders(tmp_path):
     """Four videos each, the results a little too dark by more and more; the first is exact."""
     results, truth = tmp_path / "results", tmp_path / "truth"
     for index in range(4):
-        write_pictures(truth / f"clip{index}", moving_square(20))
-        write_pictures(results / f"clip{index}", moving_square(20, level=200 - 10 * index))
+        write_images(truth / f"clip{index}", moving_square(20))
+        write_images(results / f"clip{index}", moving_square(20, level=200 - 10 * index))
     return results, truth
 
 
@@ -82,8 +82,8 @@ def test_the_same_seed_gives_the_same_report(folders):
 def test_long_and_short_videos_weigh_the_same(tmp_path):
     """The interval is over videos, so the mean is too."""
     for name, frames, level in (("short", 2, 200), ("long", 18, 100)):
-        write_pictures(tmp_path / "results" / name, moving_square(frames, level=level))
-        write_pictures(tmp_path / "truth" / name, moving_square(frames))
+        write_images(tmp_path / "results" / name, moving_square(frames, level=level))
+        write_images(tmp_path / "truth" / name, moving_square(frames))
     evaluation = evaluate(tmp_path / "results", tmp_path / "truth")
     assert evaluation.estimates["l1"].value == pytest.approx(100 / 12 / 255 / 2, rel=1e-6)
 
@@ -115,17 +115,17 @@ def test_fvd_takes_whole_clips_of_sixteen_frames(folders, tmp_path, monkeypatch)
 def test_fvd_refuses_videos_shorter_than_a_clip(tmp_path, monkeypatch):
     monkeypatch.setattr(fvd, "I3D", write_i3d(tmp_path))
     for folder in ("results", "truth"):
-        write_pictures(tmp_path / folder / "a", moving_square(15))
+        write_images(tmp_path / folder / "a", moving_square(15))
     with pytest.raises(ValueError, match="a has 15 frames, FVD takes clips of 16: leave fvd out"):
         evaluate(tmp_path / "results", tmp_path / "truth", EvaluationSettings(("fvd",), weights=tmp_path))
 
 
 def test_seams_and_drift_are_of_the_result(tmp_path):
     """A chain of three segments that turns brighter by 6 steps at each hand-over; between them the square moves."""
-    pictures = moving_square(25)
-    chained = [picture + 6 * np.uint8(max(index - 1, 0) // 8) for index, picture in enumerate(pictures)]
-    write_pictures(tmp_path / "results" / "a", chained)
-    write_pictures(tmp_path / "truth" / "a", pictures)
+    images = moving_square(25)
+    chained = [image + 6 * np.uint8(max(index - 1, 0) // 8) for index, image in enumerate(images)]
+    write_images(tmp_path / "results" / "a", chained)
+    write_images(tmp_path / "truth" / "a", images)
     settings = EvaluationSettings(("seam", "drift", "l1"), segment_length=9)
     estimates = evaluate(tmp_path / "results", tmp_path / "truth", settings).estimates
     assert list(estimates) == ["seam", "drift", "l1"]
@@ -187,7 +187,7 @@ def test_psnr_is_that_of_the_decoded_frames(tmp_path):
 
     noisy = [np.random.default_rng(seed).integers(256, size=(48, 64, 3), dtype=np.uint8) for seed in range(3)]
     result = write_video(tmp_path / "results" / "a.mp4", noisy)
-    truth = write_pictures(tmp_path / "truth" / "a", noisy)
+    truth = write_images(tmp_path / "truth" / "a", noisy)
     ((a, b),) = read_clips(VideoPair("a", result, truth), None, 16)
     value = evaluate(tmp_path / "results", tmp_path / "truth").estimates["psnr"].value
     assert value == pytest.approx(psnr(a, b).mean().item())

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.core.evaluation.stand_ins import moving_square, write_pictures, write_video
+from tests.core.evaluation.stand_ins import moving_square, write_images, write_video
 from unianimate_core.evaluation.folders import check_pair, extent, pair_videos, parse_size, read_clips, read_video
 
 pytest.importorskip("av")
@@ -32,7 +32,7 @@ def test_videos_are_paired_by_name_whatever_their_format(folders):
     """Results are often stored otherwise than the data set; other files beside them are no videos."""
     results, truth = folders
     write_video(results / "b.mkv", moving_square(2))
-    write_pictures(results / "a.1", moving_square(2))
+    write_images(results / "a.1", moving_square(2))
     for name in ("b.mp4", "a.1.mp4"):
         write_video(truth / name, moving_square(2))
     (truth / "b.json").write_text("{}")
@@ -52,12 +52,12 @@ def test_two_videos_are_a_pair_of_their_own(folders):
 @pytest.mark.parametrize("frames", [1, 15, 16, 17, 40])
 def test_every_frame_comes_once_and_in_order(folders, frames):
     results, truth = folders
-    pictures = moving_square(frames)
-    write_pictures(results / "a", pictures)
-    write_pictures(truth / "a", pictures[::-1])
+    images = moving_square(frames)
+    write_images(results / "a", images)
+    write_images(truth / "a", images[::-1])
     clips = list(read_clips(only_pair(folders), None, 16))
     assert [len(result) for result, _ in clips[:-1]] == [16] * (len(clips) - 1)
-    for side, expected in ((0, pictures), (1, pictures[::-1])):
+    for side, expected in ((0, images), (1, images[::-1])):
         read = torch.cat([clip[side] for clip in clips])
         assert read.dtype == torch.float32
         assert torch.equal((read * 255).round(), torch.from_numpy(np.stack(expected)).permute(0, 3, 1, 2).float())
@@ -75,19 +75,19 @@ def test_reading_holds_one_clip_at_a_time(folders, monkeypatch):
             yield frame
 
     for folder in folders:
-        write_pictures(folder / "a", moving_square(1))
+        write_images(folder / "a", moving_square(1))
     monkeypatch.setattr(module, "read_video", counted)
     next(read_clips(only_pair(folders), None, 16))
     assert len(read) == 2 * 16
 
 
 def test_resizing_makes_both_the_size_asked_for(folders):
-    """And averages where it makes smaller: a fine pattern turns grey, not black or white."""
+    """And averages where it makes smaller: a fine pattern turns gray, not black or white."""
     results, truth = folders
     stripes = np.zeros((64, 128, 3), np.uint8)
     stripes[:, ::2] = 255
-    write_pictures(results / "a", [stripes])
-    write_pictures(truth / "a", [np.full((32, 32, 3), 255, np.uint8)])
+    write_images(results / "a", [stripes])
+    write_images(truth / "a", [np.full((32, 32, 3), 255, np.uint8)])
     pair = only_pair(folders)
     check_pair(pair, (16, 24))
     ((result, white),) = read_clips(pair, (16, 24), 16)
@@ -96,8 +96,8 @@ def test_resizing_makes_both_the_size_asked_for(folders):
     torch.testing.assert_close(white, torch.ones_like(white))
 
 
-def test_a_folder_of_pictures_is_as_long_as_it_has_pictures(folders):
-    path = write_pictures(folders[0] / "a", moving_square(3))
+def test_a_folder_of_images_is_as_long_as_it_has_images(folders):
+    path = write_images(folders[0] / "a", moving_square(3))
     (path / "Thumbs.db").write_text("")
     info = extent(path)
     assert (info.width, info.height, info.frames) == (64, 48, 3)
@@ -115,7 +115,7 @@ def test_a_folder_of_pictures_is_as_long_as_it_has_pictures(folders):
 def test_videos_that_do_not_fit_are_refused_at_once_and_while_reading(folders, result, truth, message):
     """At once where the files tell; some do not say how many frames they have."""
     write_video(folders[0] / "a.mp4", result)
-    write_pictures(folders[1] / "a", truth)
+    write_images(folders[1] / "a", truth)
     pair = only_pair(folders)
     with pytest.raises(ValueError, match=message):
         check_pair(pair, None)
@@ -123,9 +123,9 @@ def test_videos_that_do_not_fit_are_refused_at_once_and_while_reading(folders, r
         list(read_clips(pair, None, 16))
 
 
-def test_pictures_of_changing_size_are_refused(folders):
+def test_images_of_changing_size_are_refused(folders):
     for folder in folders:
-        write_pictures(folder / "a", [*moving_square(2), *moving_square(1, 64, 64)])
+        write_images(folder / "a", [*moving_square(2), *moving_square(1, 64, 64)])
     with pytest.raises(ValueError, match="frame 2 of a has another size than frame 0"):
         list(read_clips(only_pair(folders), (32, 32), 16))
 
@@ -158,7 +158,7 @@ def test_empty_and_absent_folders_are_refused(folders):
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent"):
         pair_videos(results / "absent", truth)
     (results / "0.png").write_text("")
-    with pytest.raises(ValueError, match="holds no videos: put the pictures of each video into a folder of their own"):
+    with pytest.raises(ValueError, match="holds no videos: put the images of each video into a folder of their own"):
         pair_videos(results, truth)
 
 

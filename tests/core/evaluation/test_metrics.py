@@ -15,13 +15,13 @@ from torch import Tensor
 from unianimate_core.evaluation.metrics import FRAME_METRICS, l1, l1_published, psnr, psnr_published, psnr_star, ssim
 
 
-def as_frames(pictures: np.ndarray) -> Tensor:
+def as_frames(images: np.ndarray) -> Tensor:
     """uint8 f h w 3 to f 3 h w in [0, 1]."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 255
+    return torch.from_numpy(images).permute(0, 3, 1, 2).float() / 255
 
 
-def similar_pictures(seed: int, frames: int = 3, height: int = 24, width: int = 33) -> tuple[np.ndarray, np.ndarray]:
-    """Soft pictures, and the same with noise of up to 60 levels."""
+def similar_images(seed: int, frames: int = 3, height: int = 24, width: int = 33) -> tuple[np.ndarray, np.ndarray]:
+    """Soft images, and the same with noise of up to 60 levels."""
     generator = np.random.default_rng(seed)
     coarse = generator.integers(256, size=(frames, height // 3 + 1, width // 3 + 1, 3))
     truth = coarse.repeat(3, axis=1).repeat(3, axis=2)[:, :height, :width]
@@ -30,25 +30,25 @@ def similar_pictures(seed: int, frames: int = 3, height: int = 24, width: int = 
 
 
 @pytest.fixture(params=range(3))
-def pictures(request):
-    return similar_pictures(request.param)
+def images(request):
+    return similar_images(request.param)
 
 
-def test_l1_is_the_mean_absolute_difference(pictures):
-    result, truth = pictures
+def test_l1_is_the_mean_absolute_difference(images):
+    result, truth = images
     expected = np.abs(result.astype(float) - truth.astype(float)).mean((1, 2, 3)) / 255
-    np.testing.assert_allclose(l1(*map(as_frames, pictures)), expected, rtol=1e-6)
+    np.testing.assert_allclose(l1(*map(as_frames, images)), expected, rtol=1e-6)
 
 
-def test_psnr_agrees_with_scikit_image(pictures):
+def test_psnr_agrees_with_scikit_image(images):
     """It widens 8-bit arrays before it subtracts them, as one must."""
-    result, truth = pictures
+    result, truth = images
     expected = [peak_signal_noise_ratio(b, a) for a, b in zip(result, truth, strict=True)]
-    np.testing.assert_allclose(psnr(*map(as_frames, pictures)), expected, rtol=1e-12)
+    np.testing.assert_allclose(psnr(*map(as_frames, images)), expected, rtol=1e-12)
 
 
-def test_psnr_star_is_psnr_on_frames_read_from_files(pictures):
-    result, truth = map(as_frames, pictures)
+def test_psnr_star_is_psnr_on_frames_read_from_files(images):
+    result, truth = map(as_frames, images)
     torch.testing.assert_close(psnr_star(result, truth), psnr(result, truth), rtol=1e-6, atol=0)
 
 
@@ -76,16 +76,16 @@ def test_large_differences_do_not_wrap_around(level):
         assert psnr(result, truth).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_psnr_published_wraps_as_8_bit_arrays_do(pictures):
+def test_psnr_published_wraps_as_8_bit_arrays_do(images):
     """What it is for: comparing with columns that were computed so."""
-    result, truth = pictures
+    result, truth = images
     error = ((result - truth) ** 2).mean((1, 2, 3))  # uint8 throughout, wrapping twice
     expected = 20 * np.log10(255 / np.sqrt(error))
-    np.testing.assert_allclose(psnr_published(*map(as_frames, pictures)), expected, rtol=1e-12)
+    np.testing.assert_allclose(psnr_published(*map(as_frames, images)), expected, rtol=1e-12)
 
 
 def test_psnr_published_cannot_fall_below_24_decibels():
-    """And so says little: unrelated pictures look fairly alike."""
+    """And so says little: unrelated images look fairly alike."""
     generator = np.random.default_rng(0)
     unrelated = [as_frames(generator.integers(256, size=(4, 32, 32, 3), dtype=np.uint8)) for _ in range(2)]
     assert psnr(*unrelated).max() < 8
@@ -93,8 +93,8 @@ def test_psnr_published_cannot_fall_below_24_decibels():
     assert psnr_published(unrelated[0], unrelated[0]).tolist() == [100.0] * 4
 
 
-def test_l1_published_depends_on_the_size_of_the_picture():
-    """17.4 grey levels at 256x256 are the paper's 2.66E-04."""
+def test_l1_published_depends_on_the_size_of_the_image():
+    """17.4 gray levels at 256x256 are the paper's 2.66E-04."""
     result, truth = torch.full((1, 3, 256, 256), 17 / 255), torch.zeros(1, 3, 256, 256)
     assert l1_published(result, truth).item() == pytest.approx(17 / 256**2, rel=1e-12)
     assert l1_published(result[..., :128], truth[..., :128]).item() == pytest.approx(17 / (256 * 128), rel=1e-12)
@@ -102,14 +102,14 @@ def test_l1_published_depends_on_the_size_of_the_picture():
 
 @pytest.mark.parametrize("size", [(7, 7), (24, 33), (64, 48)])
 def test_ssim_agrees_with_scikit_image(size):
-    """On its defaults, which the published tables used, for pictures as grey as ours."""
-    result, truth = similar_pictures(0, 2, *size)
-    grey = [pictures / 255 @ (0.299, 0.587, 0.114) for pictures in (result, truth)]
-    expected = [structural_similarity(a, b, data_range=1) for a, b in zip(*grey, strict=True)]
+    """On its defaults, which the published tables used, for images as gray as ours."""
+    result, truth = similar_images(0, 2, *size)
+    gray = [images / 255 @ (0.299, 0.587, 0.114) for images in (result, truth)]
+    expected = [structural_similarity(a, b, data_range=1) for a, b in zip(*gray, strict=True)]
     np.testing.assert_allclose(ssim(as_frames(result), as_frames(truth)), expected, rtol=0, atol=1e-6)
 
 
-def test_ssim_refuses_pictures_smaller_than_its_window():
+def test_ssim_refuses_images_smaller_than_its_window():
     with pytest.raises(ValueError, match=r"frames are 8x6 \(width x height\), SSIM needs at least 7x7"):
         ssim(torch.zeros(1, 3, 6, 8), torch.zeros(1, 3, 6, 8))
 
@@ -124,14 +124,14 @@ def test_equal_frames_are_perfect(seed):
 
 @given(st.integers(0, 2**32 - 1))
 def test_no_metric_knows_which_is_the_truth(seed):
-    result, truth = map(as_frames, similar_pictures(seed, 2, 9, 8))
+    result, truth = map(as_frames, similar_images(seed, 2, 9, 8))
     for name, metric in FRAME_METRICS.items():
         torch.testing.assert_close(metric(result, truth), metric(truth, result), msg=name)
 
 
 def test_each_frame_is_measured_alone():
-    """Else a bad frame would count in its neighbours."""
-    result, truth = map(as_frames, similar_pictures(0, 3))
+    """Else a bad frame would count in its neighbors."""
+    result, truth = map(as_frames, similar_images(0, 3))
     for metric in FRAME_METRICS.values():
         alone = torch.cat([metric(a, b) for a, b in zip(result.split(1), truth.split(1), strict=True)])
         torch.testing.assert_close(metric(result, truth), alone)

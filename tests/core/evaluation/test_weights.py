@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
+from tests.support import ROOT
 from unianimate_core.evaluation.weights import BACKBONES, I3D, default_folder
 
-README = (Path(__file__).parents[3] / "README.md").read_text()
+README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("file", [*BACKBONES.values(), I3D], ids=lambda file: file.name)

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.core.pose.strategies import REFERENCE
+from tests.support.poses import REFERENCE
 from unianimate_core.pose import Pose, PoseError
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.core.scan.reference import Case, by_definition, difference, differences
+from tests.support.scan import Case, by_definition, difference, differences
 from unianimate_core.scan import backends, selective_scan
 
 CPU, CUDA = "cpu", "cuda"

@@ -7,7 +7,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.core.scan.reference import LAYOUTS, Case, by_definition, difference, differences
+from tests.support.scan import LAYOUTS, Case, by_definition, difference, differences
 from unianimate_core.scan import selective_scan
 
 TOLERANCE = 1e-5

@@ -18,7 +18,7 @@ def fresh_accelerator():
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory) -> Path:
     """A run of six steps without a stop, to be compared with or copied."""
-    from tests.core.training.made_up import RUN, run
+    from tests.support.training import RUN, run
 
     folder = tmp_path_factory.mktemp("whole") / "run"
     run(folder, run=replace(RUN, steps=6))

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from tests.core.training.made_up import SETTINGS, make_job
 from tests.core.training.test_gradients import given, plain_unet
+from tests.support.training import SETTINGS, make_job
 from unianimate_core.diffusion import NoiseSchedule, split_prediction
 from unianimate_core.training.conditions import embed_kept
 from unianimate_core.training.data.clips import TrainingClips, together

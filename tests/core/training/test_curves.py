@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.training.made_up import RUN, run
-from unianimate_core.atomic import NoRoom
+from tests.support.training import RUN, run
+from unianimate_core.storage.atomic import NoRoom
 from unianimate_core.training.loop.curves import Curves, read_curves
 
 

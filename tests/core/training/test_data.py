@@ -14,15 +14,15 @@ import pytest
 import torch
 from torch.utils.data._utils.pin_memory import pin_memory
 
-from tests.core.training.made_up import SETTINGS, SIZE, Squares, linear
-from unianimate_core.linear_vae import encode
+from tests.support.training import SETTINGS, SIZE, Squares, linear
+from unianimate_core.drawn_world.characters import WorldSettings, draw_clip
+from unianimate_core.media.video import video_writer
 from unianimate_core.pose import Pose, draw_poses, write_keypoints
-from unianimate_core.training.characters import WorldSettings, draw_clip
 from unianimate_core.training.data.clips import TrainingClips, batches, draw_frames
 from unianimate_core.training.data.prepare import prepare, prepared
 from unianimate_core.training.data.sources import DrawnPeople, VideoFolder, cover, covered
 from unianimate_core.training.settings import TrainingError
-from unianimate_core.video import video_writer
+from unianimate_core.vae.linear import encode
 
 FRAMES = 5
 
@@ -35,7 +35,7 @@ def dancer(frame: int) -> Pose:
 
 
 def write_video(folder: Path, name: str, frames: int = FRAMES, keypoints: int = FRAMES) -> None:
-    """Grey, lighter with each frame; 96x64 pixels."""
+    """Gray, lighter with each frame; 96x64 pixels."""
     with video_writer(folder / f"{name}.mp4", 8) as video:
         for frame in range(frames):
             video.write(np.full((64, 96, 3), 40 + 30 * frame, np.uint8))
@@ -47,15 +47,15 @@ def folder_of(path: Path) -> VideoFolder:
 
 
 def test_a_video_is_prepared_with_the_poses_beside_it(tmp_path):
-    """The dancer of each frame on the same part of the picture as before it was cut to the clip's shape."""
+    """The dancer of each frame on the same part of the image as before it was cut to the clip's shape."""
     write_video(tmp_path, "dance")
     source = folder_of(tmp_path)
     prepare(source, tmp_path / "data", linear())
     (sequence,) = prepared(source, tmp_path / "data", linear())
     assert (sequence.name, sequence.length) == ("dance.mp4", FRAMES)
-    pictures = sequence.pictures(range(FRAMES))
-    assert pictures.shape == (FRAMES, SIZE, SIZE, 3)
-    assert pictures.float().mean((1, 2, 3)).numpy() == pytest.approx(40 + 30 * np.arange(FRAMES), abs=3)
+    images = sequence.images(range(FRAMES))
+    assert images.shape == (FRAMES, SIZE, SIZE, 3)
+    assert images.float().mean((1, 2, 3)).numpy() == pytest.approx(40 + 30 * np.arange(FRAMES), abs=3)
     expected = [covered(dancer(frame), (96, 64), (SIZE, SIZE)) for frame in range(FRAMES)]
     assert np.array_equal(sequence.poses(range(FRAMES)).numpy(), draw_poses(expected, SIZE, SIZE))
     # 64 of 96 pixels are left of the width: distances from the middle grow by half.
@@ -65,16 +65,16 @@ def test_a_video_is_prepared_with_the_poses_beside_it(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(96, 64), (64, 96), (640, 480), (50, 300)])
-def test_pictures_and_poses_are_cut_alike(size):
+def test_images_and_poses_are_cut_alike(size):
     """A dot at a joint is still there afterwards."""
     width, height = size
     for x, y in ((0.5, 0.5), (0.45, 0.55), (0.55, 0.5)):
-        picture = np.zeros((height, width, 3), np.uint8)
-        picture[int(y * height) - 3 : int(y * height) + 4, int(x * width) - 3 : int(x * width) + 4] = 255
+        image = np.zeros((height, width, 3), np.uint8)
+        image[int(y * height) - 3 : int(y * height) + 4, int(x * width) - 3 : int(x * width) + 4] = 255
         body = np.full((20, 2), -1.0)
         body[0] = x, y
         point = covered(replace(Pose.empty(), body=body, body_score=None), size, (64, 128)).body[0] * (64, 128)
-        cut = cover(picture, 128, 64)
+        cut = cover(image, 128, 64)
         assert cut.shape == (128, 64, 3)
         rows, columns = np.nonzero(cut[..., 0] > 127)
         if len(rows):
@@ -118,8 +118,8 @@ def test_long_videos_are_cut_into_sequences(tmp_path, monkeypatch):
     source = folder_of(tmp_path)
     assert source.names == ["dance.mp4", "dance.mp4 from frame 2"]
     first, second = source.read(0), source.read(1)
-    assert (len(first.pictures), len(second.pictures)) == (2, 3)
-    assert second.pictures[0].mean() == pytest.approx(100, abs=3)
+    assert (len(first.images), len(second.images)) == (2, 3)
+    assert second.images[0].mean() == pytest.approx(100, abs=3)
 
 
 def test_no_piece_of_a_video_is_too_short_for_a_clip(tmp_path, monkeypatch):
@@ -179,8 +179,8 @@ def test_sequences_are_read_by_any_opencv(tmp_path, monkeypatch):
     prepare(Squares(1), tmp_path, linear())
     monkeypatch.delattr("cv2.IMREAD_COLOR_RGB", raising=False)
     (sequence,) = prepared(Squares(1), tmp_path, linear())
-    truth = np.stack(Squares().read(0).pictures)
-    assert np.abs(sequence.pictures(range(4)).numpy().astype(int) - truth).mean() < 3
+    truth = np.stack(Squares().read(0).images)
+    assert np.abs(sequence.images(range(4)).numpy().astype(int) - truth).mean() < 3
 
 
 def test_what_is_prepared_is_not_prepared_again(tmp_path, monkeypatch):
@@ -207,23 +207,23 @@ def test_what_another_machine_prepared_elsewhere_is_missed_in_a_sentence(tmp_pat
 
 def test_another_vae_prepares_its_own(tmp_path):
     prepare(Squares(), tmp_path, linear())
-    other = replace(linear(), identity="other", encode=lambda pictures: 2 * encode(pictures))
+    other = replace(linear(), identity="other", encode=lambda images: 2 * encode(images))
     prepare(Squares(), tmp_path, other)
     one, two = (prepared(Squares(), tmp_path, vae)[0].latents([0]) for vae in (linear(), other))
     torch.testing.assert_close(2 * one, two, rtol=1e-2, atol=1e-2)
 
 
 def test_latents_that_are_no_numbers_are_told(tmp_path):
-    broken = replace(linear(), encode=lambda pictures: encode(pictures) / 0)
-    with pytest.raises(ValueError, match="the VAE makes values that are no numbers of square 0: look at its pictures"):
+    broken = replace(linear(), encode=lambda images: encode(images) / 0)
+    with pytest.raises(ValueError, match="the VAE makes values that are no numbers of square 0: look at its images"):
         prepare(Squares(), tmp_path, broken)
 
 
 def test_drawn_people_are_those_of_the_world(tmp_path):
     source = DrawnPeople(2, 3, 64, 64, "validation", WorldSettings())
     raw, clip = source.read(1), draw_clip(1, 3, 64, 64, split="validation")
-    assert np.array_equal(raw.pictures[0], clip.reference)
-    assert np.array_equal(np.stack(raw.pictures[1:]), clip.frames)
+    assert np.array_equal(raw.images[0], clip.reference)
+    assert np.array_equal(np.stack(raw.images[1:]), clip.frames)
     assert raw.poses == [clip.reference_pose, *clip.poses]
     assert source.key(0) != source.key(1)
     assert source.key(0) == replace(source, count=5).key(0), "more characters do not make others"
@@ -279,7 +279,7 @@ def test_frames_are_evenly_spaced_and_within_the_motion(length, count, largest):
 
 
 def test_a_still_is_a_reference_and_never_a_frame(tmp_path):
-    """A clip that began on the picture of another moment would teach a jump behind the first frame."""
+    """A clip that began on the image of another moment would teach a jump behind the first frame."""
     prepare(Squares(), tmp_path, linear())
     sequences = [replace(sequence, stills=2) for sequence in prepared(Squares(), tmp_path, linear())]
     clips = TrainingClips(sequences, SETTINGS)
@@ -294,7 +294,7 @@ def test_a_still_is_a_reference_and_never_a_frame(tmp_path):
 
 
 def test_a_clip_is_that_of_its_frames(tmp_path):
-    """Pose, picture and latent of the same moment; the first frame is frame 0 of the clip."""
+    """Pose, image and latent of the same moment; the first frame is frame 0 of the clip."""
     prepare(Squares(), tmp_path, linear())
     sequences = prepared(Squares(), tmp_path, linear())
     clips = TrainingClips(sequences, SETTINGS)
@@ -308,7 +308,7 @@ def test_a_clip_is_that_of_its_frames(tmp_path):
         )
         assert first < second
         assert clip.pose[0].equal(sequence.poses([first, second]))
-        assert clip.first_frame[0].equal(sequence.pictures([first]))
+        assert clip.first_frame[0].equal(sequence.images([first]))
         reference = next(n for n, latent in enumerate(frames) if latent.equal(clip.reference_latent[0, :, 0]))
         assert clip.reference_pose[0].equal(sequence.poses([reference]))
 

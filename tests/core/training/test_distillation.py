@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.core.training.made_up import NETWORK, RUN, SETTINGS, equal, make_job, make_unet, spread
+from tests.support.training import NETWORK, RUN, SETTINGS, equal, make_job, make_unet, spread
 from unianimate_core.checkpoint import to_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
 from unianimate_core.checkpoint.to_mamba import convert_to_mamba

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.core.training.made_up import NETWORK, make_unet
+from tests.support.training import NETWORK, make_unet
 from unianimate_core.model import UNet
 from unianimate_core.training.network import cpu_layers
 from unianimate_core.training.network.drawn_poses import first_layer
@@ -158,7 +158,7 @@ def test_attention_is_pytorchs(monkeypatch, limit):
 
 
 def test_the_first_layer_of_drawn_poses_is_the_whole_convolution():
-    """Poses at the border, one beside the other, and a picture that is all black; the gradients too."""
+    """Poses at the border, one beside the other, and an image that is all black; the gradients too."""
     conv = torch.nn.Conv2d(3, 8, 3, padding=1)
     x = torch.zeros(4, 3, 16, 12)
     x[0, 1, 5:9, 4:5] = 0.7
@@ -178,13 +178,13 @@ def test_the_first_layer_of_drawn_poses_is_the_whole_convolution():
         torch.testing.assert_close(drawn, whole, rtol=1e-4, atol=1e-5)
 
 
-def test_training_on_a_cpu_uses_it_for_poses_and_not_for_pictures():
+def test_training_on_a_cpu_uses_it_for_poses_and_not_for_images():
     unet = make_unet(dropout=0.0)
     plain = plain_unet(split_bytes=None)
     unet.load_state_dict(plain.state_dict())
-    pictures = torch.zeros(1, 3, 2, SIZE, SIZE)
-    pictures[:, :, :, 20:40, 20:30] = 0.5
+    images = torch.zeros(1, 3, 2, SIZE, SIZE)
+    images[:, :, :, 20:40, 20:30] = 0.5
     for name in ("pose", "reference_pose", "first_frame"):
         ours, theirs = getattr(unet.conditions, name), getattr(plain.conditions, name)
-        torch.testing.assert_close(ours(pictures), theirs(pictures), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
         assert ("_convolve" in vars(ours)) == (name != "first_frame")

@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from safetensors.torch import load_file
 
-from tests.core.training.made_up import RUN, SETTINGS, equal, make_job, make_unet, newest, spread
 from tests.core.training.test_gradients import given
+from tests.support.training import RUN, SETTINGS, equal, make_job, make_unet, newest, spread
 from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.network.lora import LoraAdapters
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from safetensors.torch import load_file
 
-from tests.core.training.made_up import RUN, SETTINGS, Squares, equal, make_job, newest, run
+from tests.support.training import RUN, SETTINGS, Squares, equal, make_job, newest, run
 from unianimate_core.training import loss
 from unianimate_core.training.loop import trainer
 from unianimate_core.training.loop.curves import read_curves
@@ -17,7 +17,7 @@ from unianimate_core.training.settings import TrainingError
 
 
 def test_a_run_in_two_parts_is_bit_identical_to_one(whole, tmp_path):
-    """Weights, their mean, the optimiser, dropout, the order of the data: nothing may begin anew."""
+    """Weights, their mean, the optimizer, dropout, the order of the data: nothing may begin anew."""
     run(tmp_path / "run", run=replace(RUN, steps=3))
     run(tmp_path / "run", run=replace(RUN, steps=6))
     assert len(newest(whole)) > 100
@@ -26,12 +26,12 @@ def test_a_run_in_two_parts_is_bit_identical_to_one(whole, tmp_path):
     assert equal(result, load_file(whole / "unianimate.safetensors"))
 
 
-def test_the_optimiser_goes_on_where_the_weights_are_and_keeps_no_file_open(whole, tmp_path):
+def test_the_optimizer_goes_on_where_the_weights_are_and_keeps_no_file_open(whole, tmp_path):
     """On a GPU a fused step counts there; and one number of a mapped file would keep all of it, 11 GB at full size."""
     shutil.copytree(whole, tmp_path / "run")
     job = make_job(tmp_path / "run")
     resumed = trainer.Trainer(job, make_accelerator(SETTINGS))
-    states = resumed.optimisers[0].state
+    states = resumed.optimizers[0].state
     assert len(states) > 100
     for parameter, state in states.items():
         assert state["step"] == 6

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.core.training.made_up import RUN, SETTINGS, equal, make_job, newest, run
+from tests.support.training import RUN, SETTINGS, equal, make_job, newest, run
 from unianimate_core.training.loop import trainer
 from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.settings import TrainingError
@@ -33,7 +33,7 @@ def test_a_damaged_state_is_passed_over_with_a_warning(whole, tmp_path, caplog):
 
 
 def test_a_damaged_state_does_not_count_among_those_that_are_kept(whole, tmp_path):
-    """Else it would be the newest of them for long, and each good one written be removed in its favour."""
+    """Else it would be the newest of them for long, and each good one written be removed in its favor."""
     folder = tmp_path / "run"
     shutil.copytree(whole, folder)
     (folder / "states" / "step_00000006" / "state.json").write_bytes(b"\xff")

@@ -8,16 +8,14 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from tests.core.training.made_up import RUN, equal, newest, run
+from tests.support import ROOT
+from tests.support.training import RUN, equal, newest, run
 from unianimate_core.training.loop import trainer
 from unianimate_core.training.loop.interruption import Interruption
 from unianimate_core.training.settings import TrainingError
-
-ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)

@@ -15,21 +15,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from tests.core.training.made_up import NETWORK, RUN, SETTINGS, equal, make_job, make_unet, spread
 from tests.core.training.test_data import write_video
+from tests.support import ROOT
+from tests.support.training import NETWORK, RUN, SETTINGS, equal, make_job, make_unet, spread
 from unianimate_core.__main__ import main
 from unianimate_core.checkpoint import load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
 from unianimate_core.checkpoint.to_mamba import convert_to_mamba
 from unianimate_core.config import MambaConfig
+from unianimate_core.media.video import video_info
 from unianimate_core.model import UNet
 from unianimate_core.training import command as training_command
 from unianimate_core.training import presets
 from unianimate_core.training.loop.trainer import make_accelerator, train
 from unianimate_core.training.presets import Preset
-from unianimate_core.video import video_info
 
-ROOT = Path(__file__).parents[3]
 TINY = Preset(
     network=NETWORK,
     settings={"width": 64, "height": 64, "frames": (2,), "batch": 2, "precision": "fp32"},
@@ -241,7 +241,7 @@ def test_the_training_extra_is_asked_for(tmp_path, capsys, monkeypatch, package)
 
 
 def test_a_tiny_network_learns_one_clip_by_heart(tmp_path):
-    """Loss, conditions, optimiser and schedule together do learn: the error falls to a small part."""
+    """Loss, conditions, optimizer and schedule together do learn: the error falls to a small part."""
     settings = replace(SETTINGS, dropout=0.0, rate=3e-3, weighting="x0", condition_drop=0.0, all_dropped=0.0)
     job = make_job(tmp_path / "run", settings, replace(RUN, steps=80, save_every=1000))
     job = replace(job, sequences=job.sequences[:1])
@@ -277,7 +277,7 @@ def test_two_processes_train_as_one(tmp_path):
         given = [str(tmp_path / "program.py"), str(tmp_path / processes), processes]
         run = [sys.executable, *given] if processes == "1" else [*launch, processes, *given]
         subprocess.run(run, cwd=ROOT, env=environment, check=True, capture_output=True)
-    one, two = (load_file(tmp_path / name / "states/step_00000001/optimiser.safetensors") for name in "12")
+    one, two = (load_file(tmp_path / name / "states/step_00000001/optimizer.safetensors") for name in "12")
     gradients = [name for name in one if name.endswith("exp_avg")]
     different = sum((one[name] - two[name]).square().sum() for name in gradients)
     assert different < 1e-8 * sum(one[name].square().sum() for name in gradients)

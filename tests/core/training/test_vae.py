@@ -14,13 +14,13 @@ from safetensors.torch import load_file, save_file
 from unianimate_core import mini
 from unianimate_core.__main__ import main
 from unianimate_core.checkpoint.files import CheckpointError
-from unianimate_core.run_lock import LOCK_NAME, RunBusy, run_lock
-from unianimate_core.tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
+from unianimate_core.storage.run_lock import LOCK_NAME, RunBusy, run_lock
 from unianimate_core.training.vae import trainer as training
 from unianimate_core.training.vae.crops import crops
 from unianimate_core.training.vae.quality import reconstruct
-from unianimate_core.training.vae.start import start_from_mean_colours
+from unianimate_core.training.vae.start import start_from_mean_colors
 from unianimate_core.training.vae.trainer import VaeTraining, train_vae
+from unianimate_core.vae.tiny import TinyVAE, load_tiny_vae, save_tiny_vae
 
 SMALL = VaeTraining(steps=4, clips=1, frames=1, size=16, warm_up=2, precision="fp32")
 
@@ -51,7 +51,7 @@ def test_names_and_shapes_are_those_of_taesd():
 
 
 def test_clips_keep_their_frames_apart():
-    """b 3 f H W to b 4 f h w and back; a frame's latent does not depend on its neighbours."""
+    """b 3 f H W to b 4 f h w and back; a frame's latent does not depend on its neighbors."""
     vae = TinyVAE()
     clip = torch.rand(2, 3, 3, 32, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -92,10 +92,10 @@ def test_another_vae_is_refused(tmp_path, change, message):
         load_tiny_vae(tmp_path / "other.safetensors")
 
 
-def test_training_begins_with_coarse_pictures_and_latents_of_unit_variance():
-    """Grey pictures would take hundreds of steps to become these."""
+def test_training_begins_with_coarse_images_and_latents_of_unit_variance():
+    """Gray images would take hundreds of steps to become these."""
     vae = TinyVAE()
-    start_from_mean_colours(vae, torch.cat([crops(step, 2, 2, 32) for step in range(8)]))
+    start_from_mean_colors(vae, torch.cat([crops(step, 2, 2, 32) for step in range(8)]))
     begun = reconstruct(vae, 128, 64, 3)
     assert begun.psnr.mean() > 18
     assert (begun.latents.std((0, 2, 3)) - 1).abs().max() < 0.5

@@ -123,9 +123,9 @@ def read_clip(
     noise_seed: int,
     offset_noise: float,
 ) -> Clips:
-    """A batch of one: the frames of a sequence, guided by one of its pictures."""
+    """A batch of one: the frames of a sequence, guided by one of its images."""
     latents = sequence.latents(frames)[None]
-    image = sequence.image(reference)
+    image = sequence.embedding(reference)
     noise = starting_noise(tuple(latents.shape), torch.Generator().manual_seed(noise_seed), offset_noise)  # pyright: ignore[reportArgumentType]
     return Clips(
         latents=latents,
@@ -134,7 +134,7 @@ def read_clip(
         pose=sequence.poses(frames)[None],
         reference_pose=sequence.poses([reference])[None],
         reference_latent=sequence.latents([reference])[None],
-        first_frame=sequence.pictures(frames[:1])[None],
+        first_frame=sequence.images(frames[:1])[None],
         image=None if image is None else image[None],
         kept={name: torch.tensor([kept[name]]) for name in DROPPABLE},
         names=[sequence.name],

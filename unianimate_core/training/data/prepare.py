@@ -16,10 +16,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from ...content_hash import content_hash
 from ...pose import draw_poses
+from ...storage.content_hash import content_hash
+from ...vae.autoencoder import Autoencoder
 from ..settings import TrainingError
-from .autoencoders import Autoencoder
 from .sequences import PreparedSequence, file_name, open_sequence, write_sequence
 from .sources import RawSequence, Source
 from .workers import loaded
@@ -41,7 +41,7 @@ class _Raw(Dataset):
         index = self.indices[position]
         try:
             raw = self.source.read(index)
-            height, width = raw.pictures[0].shape[:2]
+            height, width = raw.images[0].shape[:2]
             return index, raw, draw_poses(raw.poses, height, width, threads=POSE_THREADS)
         except (ValueError, OSError, ImportError) as error:
             return error
@@ -62,7 +62,7 @@ def prepare(
 ) -> None:
     """Encode every sequence of a source that the folder does not hold yet.
 
-    clip: a ClipEncoder, whose picture embeddings are kept too. share: (number of this process, how many there are).
+    clip: a ClipEncoder, whose image embeddings are kept too. share: (number of this process, how many there are).
     Raises what the source raises for what cannot be read; what is finished by then stays.
     """
     suffix = _encoders_hash(autoencoder, clip)
@@ -78,10 +78,14 @@ def prepare(
             if isinstance(result, Exception):
                 raise result
             index, raw, poses = result
-            pictures = list(_encoded(source.names[index], raw.pictures, autoencoder, clip))
-            images = torch.cat([image for _, image in pictures if image is not None]) if clip is not None else None
-            latents = torch.cat([latent for latent, _ in pictures])
-            write_sequence(_path(source, folder, index, suffix), latents, poses, raw.pictures, images)
+            encoded = list(_encoded(source.names[index], raw.images, autoencoder, clip))
+            embeddings = (
+                torch.cat([embedding for _, embedding in encoded if embedding is not None])
+                if clip is not None
+                else None
+            )
+            latents = torch.cat([latent for latent, _ in encoded])
+            write_sequence(_path(source, folder, index, suffix), latents, poses, raw.images, embeddings)
 
 
 def prepared(
@@ -98,19 +102,19 @@ def prepared(
 
 
 def _encoded(
-    name: str, pictures: Sequence[np.ndarray], autoencoder: Autoencoder, clip: Any
+    name: str, images: Sequence[np.ndarray], autoencoder: Autoencoder, clip: Any
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
-    """Pieces of latents, n 4 h w, and of picture embeddings, n C."""
-    for start in range(0, len(pictures), FRAMES_AT_ONCE):
-        frames = torch.from_numpy(np.stack(pictures[start : start + FRAMES_AT_ONCE])).float() / 255
+    """Pieces of latents, n 4 h w, and of image embeddings, n C."""
+    for start in range(0, len(images), FRAMES_AT_ONCE):
+        frames = torch.from_numpy(np.stack(images[start : start + FRAMES_AT_ONCE])).float() / 255
         frames = rearrange(frames, "f h w c -> 1 c f h w")
         latents = rearrange(autoencoder.encode(frames), "1 c f h w -> f c h w").cpu()
         if not latents.isfinite().all():
             raise ValueError(
-                f"the VAE makes values that are no numbers of {name}: look at its pictures, or give another VAE"
+                f"the VAE makes values that are no numbers of {name}: look at its images, or give another VAE"
             )
-        image = None if clip is None else clip.image(rearrange(frames, "1 c f h w -> f c h w"))[:, 0].cpu()
-        yield latents, image
+        embedding = None if clip is None else clip.image(rearrange(frames, "1 c f h w -> f c h w"))[:, 0].cpu()
+        yield latents, embedding
 
 
 def _encoders_hash(autoencoder: Autoencoder, clip: Any) -> str:

@@ -1,7 +1,7 @@
 """Prepared sequences: one person in one place for some frames, encoded once, so that training only reads.
 
-Each is a safetensors file: latents n 4 h w in half precision, picture embeddings n C where there are any, poses as
-drawn (PNG, without loss) and pictures (JPEG, for the first frame), each packed one after the other with its ends.
+Each is a safetensors file: latents n 4 h w in half precision, image embeddings n C where there are any, poses as
+drawn (PNG, without loss) and images (JPEG, for the first frame), each packed one after the other with its ends.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ...atomic import replacing
 from ...pose.opencv import cv2
+from ...storage.atomic import replacing
 from ..settings import TrainingError
 
 JPEG_QUALITY = 95
@@ -27,7 +27,7 @@ JPEG_QUALITY = 95
 class PreparedSequence:
     """A file of one sequence, read in pieces. name: as errors and curves call it.
 
-    stills: pictures at the beginning that belong to no motion and may only be references.
+    stills: images at the beginning that belong to no motion and may only be references.
     """
 
     path: Path
@@ -41,20 +41,20 @@ class PreparedSequence:
             part = file.get_slice("latents")[min(frames) : max(frames) + 1]
         return part[[frame - min(frames) for frame in frames]].float().movedim(0, 1)
 
-    def image(self, frame: int) -> Tensor | None:
-        """The embedding of one picture: 1 C, or None where none was made."""
+    def embedding(self, frame: int) -> Tensor | None:
+        """The embedding of one image: 1 C, or None where none was made."""
         with safe_open(self.path, framework="pt") as file:
-            if "images" not in file.keys():  # noqa: SIM118  (no mapping)
+            if "embeddings" not in file.keys():  # noqa: SIM118  (no mapping)
                 return None
-            return file.get_tensor("images")[frame : frame + 1].float()
+            return file.get_tensor("embeddings")[frame : frame + 1].float()
 
     def poses(self, frames: Sequence[int]) -> Tensor:
         """uint8 f H W 3, as the network sees them."""
         return self._unpack("poses", frames)
 
-    def pictures(self, frames: Sequence[int]) -> Tensor:
+    def images(self, frames: Sequence[int]) -> Tensor:
         """uint8 f H W 3, RGB."""
-        return self._unpack("pictures", frames)
+        return self._unpack("images", frames)
 
     def _unpack(self, kind: str, frames: Sequence[int]) -> Tensor:
         with safe_open(self.path, framework="pt") as file:
@@ -62,8 +62,8 @@ class PreparedSequence:
             packed = file.get_slice(f"{kind}.packed")
             pieces = [packed[ends[frame] : ends[frame + 1]] for frame in frames]
         # OpenCV's own RGB is known only to 4.11 and newer.
-        pictures = [cv2.imdecode(piece.numpy(), cv2.IMREAD_COLOR)[..., ::-1] for piece in pieces]
-        return torch.from_numpy(np.stack(pictures))
+        images = [cv2.imdecode(piece.numpy(), cv2.IMREAD_COLOR)[..., ::-1] for piece in pieces]
+        return torch.from_numpy(np.stack(images))
 
 
 def open_sequence(path: Path, name: str) -> PreparedSequence | None:
@@ -78,16 +78,16 @@ def open_sequence(path: Path, name: str) -> PreparedSequence | None:
 
 
 def write_sequence(
-    path: Path, latents: Tensor, poses: Sequence[np.ndarray], pictures: Sequence[np.ndarray], images: Tensor | None
+    path: Path, latents: Tensor, poses: Sequence[np.ndarray], images: Sequence[np.ndarray], embeddings: Tensor | None
 ) -> None:
-    """latents: n 4 h w; poses, pictures: n of uint8 H W 3, RGB; images: n C or None. Whole or not at all."""
-    if not len(latents) == len(poses) == len(pictures):
-        raise TrainingError(f"{path.name}: {len(latents)} latents, {len(poses)} poses, {len(pictures)} pictures")
+    """latents: n 4 h w; poses, images: n of uint8 H W 3, RGB; embeddings: n C or None. Whole or not at all."""
+    if not len(latents) == len(poses) == len(images):
+        raise TrainingError(f"{path.name}: {len(latents)} latents, {len(poses)} poses, {len(images)} images")
     tensors = {"latents": latents.half().contiguous()}
-    if images is not None:
-        tensors["images"] = images.half().contiguous()
+    if embeddings is not None:
+        tensors["embeddings"] = embeddings.half().contiguous()
     jpeg = [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
-    for kind, frames, suffix, options in (("poses", poses, ".png", []), ("pictures", pictures, ".jpg", jpeg)):
+    for kind, frames, suffix, options in (("poses", poses, ".png", []), ("images", images, ".jpg", jpeg)):
         encoded = [cv2.imencode(suffix, np.ascontiguousarray(frame[..., ::-1]), options)[1] for frame in frames]
         tensors[f"{kind}.packed"] = torch.from_numpy(np.concatenate(encoded))
         tensors[f"{kind}.ends"] = torch.tensor(np.cumsum([len(piece) for piece in encoded]))

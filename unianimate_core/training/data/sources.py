@@ -12,13 +12,13 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from ...content_hash import content_hash
+from ...drawn_world.world import Split
+from ...media.video import VIDEO_SUFFIXES, read_frames
 from ...pose import Pose, PoseError, choose_people, read_keypoints
-from ...pose.keypoint_json import people_by_frame
+from ...pose.formats.json_file import people_by_frame
 from ...pose.opencv import cv2
-from ...video import VIDEO_SUFFIXES, read_frames
+from ...storage.content_hash import content_hash
 from ..settings import TrainingError
-from ..world import Split
 
 MOST_FRAMES = 128  # of one sequence; longer videos are cut
 _END = 2**20  # bytes at each end of a video that tell it from others
@@ -26,16 +26,16 @@ _END = 2**20  # bytes at each end of a video that tell it from others
 
 @dataclass(frozen=True)
 class RawSequence:
-    """pictures: n of uint8 H W 3, RGB; poses: n, as fractions of the same picture."""
+    """images: n of uint8 H W 3, RGB; poses: n, as fractions of the same image."""
 
-    pictures: list[np.ndarray]
+    images: list[np.ndarray]
     poses: list[Pose]
 
 
 class Source(Protocol):
     """Sequences by number. names: one each; key(i): a hash of all that decides what read(i) gives.
 
-    stills: pictures at the beginning of each sequence that belong to no motion.
+    stills: images at the beginning of each sequence that belong to no motion.
     """
 
     stills: ClassVar[int]
@@ -51,7 +51,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class DrawnPeople:
-    """Drawn characters; the first picture of each sequence is a still of the character, the others are a motion.
+    """Drawn characters; the first image of each sequence is a still of the character, the others are a motion.
 
     count: how many, to which more may be added when a run is continued; frames: of each motion; height, width: pixels;
     world: characters.WorldSettings.
@@ -77,7 +77,7 @@ class DrawnPeople:
         return content_hash("drawn", self.description(), self.height, self.width, index)
 
     def read(self, index: int) -> RawSequence:
-        from ..characters import draw_clip
+        from ...drawn_world.characters import draw_clip
 
         clip = draw_clip(index, self.frames, self.height, self.width, split=self.split, world=self.world)
         return RawSequence([clip.reference, *clip.frames], [clip.reference_pose, *clip.poses])
@@ -106,7 +106,7 @@ class _Piece:
 class VideoFolder:
     """Videos with a JSON of key points beside each: dance.mp4 and dance.json, a frame of the one for each of the other.
 
-    Pictures are scaled until they cover height x width and cut about their middle, poses with them. The tracked
+    Images are scaled until they cover height x width and cut about their middle, poses with them. The tracked
     person of each video is taken. shortest: frames that a sequence must have. but_not: a folder whose videos are not
     taken, such as those that validation writes. most: sequences, of as many videos as there are; all unless given.
     Raises TrainingError where there is no video, or one without key points.
@@ -176,12 +176,12 @@ class VideoFolder:
         """
         piece = self.pieces[index]
         last = piece.stop == piece.total  # reads on to the end, to count
-        pictures, count, size = [], 0, (1, 1)
+        images, count, size = [], 0, (1, 1)
         try:
             for count, frame in enumerate(read_frames(piece.video), start=1):
                 size = frame.shape[1], frame.shape[0]
                 if piece.start < count <= piece.stop:
-                    pictures.append(cover(frame, self.height, self.width))
+                    images.append(cover(frame, self.height, self.width))
                 if count == piece.stop and not last:
                     break
         except ValueError as error:
@@ -198,7 +198,7 @@ class VideoFolder:
                 f"nobody is found in {self.names[index]}, {len(poses)} frames: remove the video, cut it, or find its "
                 "poses again"
             )
-        return RawSequence(pictures, [covered(pose, size, (self.width, self.height)) for pose in poses])
+        return RawSequence(images, [covered(pose, size, (self.width, self.height)) for pose in poses])
 
     def description(self) -> dict[str, Any]:
         """Names and key points, not the folder's path, so that it may be moved."""
@@ -228,22 +228,22 @@ def _hash_of(video: Path, keypoints: Path) -> str:
     return content_hash(size, ends.hexdigest(), hashlib.sha256(keypoints.read_bytes()).hexdigest())
 
 
-def cover(picture: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The picture scaled until it covers height x width, and cut about its middle. uint8 h w 3."""
-    scale = max(height / picture.shape[0], width / picture.shape[1])
-    scaled_height, scaled_width = (max(round(side * scale), least) for side, least in _sides(picture, height, width))
+def cover(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The image scaled until it covers height x width, and cut about its middle. uint8 h w 3."""
+    scale = max(height / image.shape[0], width / image.shape[1])
+    scaled_height, scaled_width = (max(round(side * scale), least) for side, least in _sides(image, height, width))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    scaled = cv2.resize(picture, (scaled_width, scaled_height), interpolation=method)
+    scaled = cv2.resize(image, (scaled_width, scaled_height), interpolation=method)
     top, left = (scaled_height - height) // 2, (scaled_width - width) // 2
     return np.ascontiguousarray(scaled[top : top + height, left : left + width])
 
 
-def _sides(picture: np.ndarray, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (picture.shape[0], height), (picture.shape[1], width)
+def _sides(image: np.ndarray, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (image.shape[0], height), (image.shape[1], width)
 
 
 def covered(pose: Pose, size: tuple[int, int], new_size: tuple[int, int]) -> Pose:
-    """The pose in fractions of what `cover` leaves of a picture. size, new_size: width and height."""
+    """The pose in fractions of what `cover` leaves of an image. size, new_size: width and height."""
     scale = max(new_size[0] / size[0], new_size[1] / size[1])
     factors = np.array([size[0] * scale / new_size[0], size[1] * scale / new_size[1]])
     return pose.moved(lambda points: 0.5 + (points - 0.5) * factors)

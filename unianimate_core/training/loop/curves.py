@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...atomic import replacing, telling_a_full_disk
 from ...diffusion import TIMESTEPS
+from ...storage.atomic import replacing, telling_a_full_disk
 
 EVERY = 10  # steps
 LINES = "curves.jsonl"

@@ -21,12 +21,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 from tqdm import tqdm
 
-from ...atomic import replacing
 from ...checkpoint.names import precision_of
+from ...storage.atomic import replacing
 from ..data.clips import Clips, TrainingClips, batches
 from ..network.weights import keep_only_borders
-from ..optimisers.groups import make_optimisers
-from ..optimisers.moments import moments, restore_moments
+from ..optimizers.groups import make_optimizers
+from ..optimizers.moments import moments, restore_moments
 from ..settings import PRECISIONS, TrainingError, TrainingSettings, rate_factor
 from ..states import State, States
 from .curves import Curves, is_validated
@@ -34,7 +34,7 @@ from .ema import WeightMean
 from .interruption import Interruption
 from .job import Job
 
-WEIGHTS, MEANS, OPTIMISER = "weights.safetensors", "ema.safetensors", "optimiser.safetensors"
+WEIGHTS, MEANS, OPTIMIZER = "weights.safetensors", "ema.safetensors", "optimizer.safetensors"
 PATIENCE = timedelta(hours=12)  # of processes with each other, one of which may prepare a long video
 
 
@@ -67,8 +67,8 @@ class Trainer:
         self.at_once, self.passes = job.run.passes(job.settings.batch, accelerator.num_processes)
         if job.run.gradient_checkpointing:
             keep_only_borders(job.unet)
-        self.optimisers = make_optimisers(self.parameters, job.settings)
-        self.loss, *self.prepared_optimisers = accelerator.prepare(job.loss, *self.optimisers)
+        self.optimizers = make_optimizers(self.parameters, job.settings)
+        self.loss, *self.prepared_optimizers = accelerator.prepare(job.loss, *self.optimizers)
         self.mean = WeightMean(self.parameters, job.settings.ema_decay)
         self.states = States(job.folder / "states", job.whole_identity(), job.run.kept_states)
         self.step = 0
@@ -120,7 +120,7 @@ class Trainer:
         )
 
     def _step(self, clips: Iterator[Clips], curves: Curves, interruption: Interruption) -> tuple[float, float, bool]:
-        """One step of the optimiser: (the loss, the gradient's norm, whether to stop)."""
+        """One step of the optimizer: (the loss, the gradient's norm, whether to stop)."""
         _seed_dropout(self.settings.seed, self.step, self.accelerator.process_index)
         losses, names = [], []
         for number in range(self.passes):
@@ -159,8 +159,8 @@ class Trainer:
                 f"the gradient of step {self.step} is {norm}, of the clips {', '.join(names[:5])}: lower the rate; "
                 f"{self._newest()}"
             )
-        for optimiser, prepared in zip(self.optimisers, self.prepared_optimisers, strict=True):
-            for group in optimiser.param_groups:
+        for optimizer, prepared in zip(self.optimizers, self.prepared_optimizers, strict=True):
+            for group in optimizer.param_groups:
                 group["lr"] = group["share"] * self._rate(self.step)
             prepared.step()
             prepared.zero_grad()
@@ -195,7 +195,7 @@ class Trainer:
             {
                 WEIGHTS: trained.stored(self.parameters),
                 MEANS: trained.stored(self.mean.means),
-                OPTIMISER: moments(self.parameters, self.optimisers),
+                OPTIMIZER: moments(self.parameters, self.optimizers),
             },
             {} if self.accelerator.scaler is None else {"scaler": self.accelerator.scaler.state_dict()},
         )
@@ -210,7 +210,7 @@ class Trainer:
         for name, tensor in trained.restored(state.files[WEIGHTS]).items():
             self.parameters[name].copy_(tensor)
         self.mean.load(trained.restored(state.files[MEANS]))
-        restore_moments(self.parameters, self.optimisers, state.files[OPTIMISER])
+        restore_moments(self.parameters, self.optimizers, state.files[OPTIMIZER])
         if self.accelerator.scaler is not None:
             self.accelerator.scaler.load_state_dict(state.values["scaler"])
         self.step = state.step

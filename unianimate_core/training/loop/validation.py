@@ -14,11 +14,11 @@ from torch import Tensor
 
 from ...diffusion import sample_clip
 from ...evaluation.metrics import psnr_star
+from ...media.images import as_frames
+from ...media.video import video_writer
 from ...model import UNet
-from ...pictures import as_frames
-from ...video import video_writer
+from ...vae.autoencoder import Autoencoder
 from ..conditions import as_network_sees
-from ..data.autoencoders import Autoencoder
 from ..data.sequences import PreparedSequence
 from ..settings import RunSettings
 
@@ -27,9 +27,9 @@ FPS = 8
 
 @dataclass(frozen=True)
 class Validation:
-    """Animates the first frames of some sequences, each from its first picture. folder: for the videos.
+    """Animates the first frames of some sequences, each from its first image. folder: for the videos.
 
-    A sequence's picture 0 is the reference, and pictures 1 to validation_frames are to be made.
+    A sequence's image 0 is the reference, and images 1 to validation_frames are to be made.
     """
 
     folder: Path
@@ -42,7 +42,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, unet: UNet, step: int, accelerator: Accelerator) -> dict[str, float]:
-        """Mean PSNR in dB: of the results, of the reference picture copied, and of the truth through the VAE."""
+        """Mean PSNR in dB: of the results, of the reference image copied, and of the truth through the VAE."""
         unet.eval()
         mine = range(accelerator.process_index, len(self.sequences), accelerator.num_processes)
         scores = [self._animate(unet, number, step, accelerator) for number in mine]
@@ -52,10 +52,10 @@ class Validation:
     def _animate(self, unet: UNet, number: int, step: int, accelerator: Accelerator) -> dict[str, float]:
         sequence, device = self.sequences[number], accelerator.device
         frames = list(range(1, min(self.run.validation_frames, sequence.length - 1) + 1))
-        truth = as_network_sees(sequence.pictures(frames)[None])
+        truth = as_network_sees(sequence.images(frames)[None])
         poses, reference_pose = sequence.poses(frames), sequence.poses([0])
-        reference = as_network_sees(sequence.pictures([0])[None])
-        image = sequence.image(0)
+        reference = as_network_sees(sequence.images([0])[None])
+        image = sequence.embedding(0)
         conditions = {
             "pose": as_network_sees(poses[None]).to(device),
             "reference_pose": as_network_sees(reference_pose[None]).to(device),

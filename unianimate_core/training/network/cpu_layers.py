@@ -1,6 +1,6 @@
 """Layers and attention for training on a CPU, where PyTorch's own are slow for small networks.
 
-They compute the same: PyTorch's group norm takes up to 20 times as long for channels-last pictures of 16x16, and its
+They compute the same: PyTorch's group norm takes up to 20 times as long for channels-last images of 16x16, and its
 fused attention 2 to 4 times as long forward and backward for sequences of 2 to 17 frames and of 64 to 256 places, in
 bfloat16 (benchmarks/training.py measures both).
 """
@@ -13,7 +13,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 Linear, Conv1d, Conv2d, LayerNorm = nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm
-INITIALISES = True
+INITIALIZES = True
 MOST_SCORES = 2**26  # elements of the whole attention matrix, above which the fused kernel saves the memory
 
 

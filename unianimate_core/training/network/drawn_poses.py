@@ -1,4 +1,4 @@
-"""The first layer of a pose encoder, computed only where a pose is drawn: nine tenths of its picture are black.
+"""The first layer of a pose encoder, computed only where a pose is drawn: nine tenths of its image are black.
 
 Elsewhere, padding included, the convolution gives its bias. The result and its gradients are the same; on a CPU this
 layer, the only one at full resolution, takes a seventh of the time and the step of a small network a fifth less.
@@ -13,17 +13,17 @@ from einops import rearrange
 from torch import Tensor
 
 from ...model import UNet
-from ...model.conditions import PictureEncoder
+from ...model.conditions import ImageEncoder
 
 
 def convolve_only_drawn(unet: UNet) -> None:
-    """Let the encoders of drawn poses compute so from now on. First frames are full pictures and stay as they are."""
+    """Let the encoders of drawn poses compute so from now on. First frames are full images and stay as they are."""
     for encoder in (unet.conditions.pose, unet.conditions.reference_pose):
         encoder._convolve = partial(_convolve, encoder)
 
 
-def _convolve(encoder: PictureEncoder, x: Tensor) -> Tensor:
-    """As PictureEncoder._convolve. x: n 3 H W."""
+def _convolve(encoder: ImageEncoder, x: Tensor) -> Tensor:
+    """As ImageEncoder._convolve. x: n 3 H W."""
     x = first_layer(x, encoder.conv1.weight, encoder.conv1.bias)
     return encoder.conv3(F.silu(encoder.conv2(x)))
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from torch import Tensor
 
-from ...pictures import as_pictures
-from ..characters import draw_clip
-from ..world import random_stream
+from ...drawn_world.characters import draw_clip
+from ...drawn_world.world import random_stream
+from ...media.images import as_images
 
 SIZES = ((128, 64), (128, 128), (192, 128), (256, 192))
 """Height and width at which people are drawn."""
@@ -16,11 +16,11 @@ SIZES = ((128, 64), (128, 128), (192, 128), (256, 192))
 def crops(step: int, clips: int, frames: int, size: int, seed: int = 0) -> Tensor:
     """The batch of one step, clips * frames, 3, size, size in [0, 1]; the same for the same numbers.
 
-    Each crop lies about a random joint, a little to the side: that is where the picture is hard.
+    Each crop lies about a random joint, a little to the side: that is where the image is hard.
     """
     random = random_stream("train", seed)
     random.bit_generator.advance(step * 10_000)  # pyright: ignore[reportAttributeAccessIssue]  (PCG64 has it)
-    pictures = []
+    images = []
     for _ in range(clips):
         height, width = SIZES[random.integers(len(SIZES))]
         clip = draw_clip(int(random.integers(1 << 40)), frames, height, width)
@@ -28,5 +28,5 @@ def crops(step: int, clips: int, frames: int, size: int, seed: int = 0) -> Tenso
             joint = pose.body[random.integers(20)] * (width, height)
             corner = joint - size / 2 + random.integers(-size // 4, size // 4 + 1, 2)
             left, top = (int(np.clip(c, 0, side - size)) for c, side in zip(corner, (width, height), strict=True))
-            pictures.append(frame[top : top + size, left : left + size])
-    return as_pictures(np.stack(pictures))
+            images.append(frame[top : top + size, left : left + size])
+    return as_images(np.stack(images))

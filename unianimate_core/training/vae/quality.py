@@ -8,18 +8,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ...drawn_world.characters import draw_clip
+from ...drawn_world.world import Split
 from ...evaluation.metrics import psnr
-from ...pictures import as_pictures
-from ...tiny_vae import TinyVAE
-from ..characters import draw_clip
-from ..world import Split
+from ...media.images import as_images
+from ...vae.tiny import TinyVAE
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """pictures, decoded: n 3 h w in [0, 1]; latents: n 4 h/8 w/8; psnr: (n,), dB on 8-bit values."""
+    """images, decoded: n 3 h w in [0, 1]; latents: n 4 h/8 w/8; psnr: (n,), dB on 8-bit values."""
 
-    pictures: Tensor
+    images: Tensor
     decoded: Tensor
     latents: Tensor
     psnr: np.ndarray
@@ -29,15 +29,15 @@ class Reconstruction:
 def reconstruct(
     vae: TinyVAE, height: int, width: int, people: int, *, split: Split = "test", latent_noise: float = 0.0
 ) -> Reconstruction:
-    """One picture of each of so many people, through the VAE. latent_noise: standard deviation of noise in between."""
+    """One image of each of so many people, through the VAE. latent_noise: standard deviation of noise in between."""
     frames = np.stack([draw_clip(seed, 1, height, width, split=split).frames[0] for seed in range(people)])
-    pictures = as_pictures(frames)
+    images = as_images(frames)
     noise = torch.Generator().manual_seed(0)
     decoded, latents = [], []
-    for batch in pictures.split(16):
+    for batch in images.split(16):
         latent = vae.encode(batch.unsqueeze(2))
         latents.append(latent.squeeze(2))
         disturbed = latent + latent_noise * torch.randn(latent.shape, generator=noise)
         decoded.append(vae.decode(disturbed).squeeze(2))
     decoded = torch.cat(decoded)
-    return Reconstruction(pictures, decoded, torch.cat(latents), psnr(decoded, pictures).numpy())
+    return Reconstruction(images, decoded, torch.cat(latents), psnr(decoded, images).numpy())

@@ -1,4 +1,4 @@
-"""Where the tiny VAE's training begins: latents that are mean colours, and pictures made of them."""
+"""Where the tiny VAE's training begins: latents that are mean colors, and images made of them."""
 
 from __future__ import annotations
 
@@ -6,42 +6,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...tiny_vae import PATCH, TinyVAE
+from ...vae.tiny import PATCH, TinyVAE
 
-COLOURS = 3
+COLORS = 3
 
 
 @torch.no_grad()
-def start_from_mean_colours(vae: TinyVAE, pictures: Tensor) -> None:
-    """Set weights so that three latents are the mean colours of 8x8 pixels, decorrelated, of mean 0 and deviation 1.
+def start_from_mean_colors(vae: TinyVAE, images: Tensor) -> None:
+    """Set weights so that three latents are the mean colors of 8x8 pixels, decorrelated, of mean 0 and deviation 1.
 
     The first three channels of every layer carry red, green and blue, which no ReLU changes; the others keep their
-    random weights, and the last layer does not look at them yet. So the very first picture is a coarse one instead of
-    grey, which spares hundreds of steps. pictures: n 3 h w in [0, 1], typical ones.
+    random weights, and the last layer does not look at them yet. So the very first image is a coarse one instead of
+    gray, which spares hundreds of steps. images: n 3 h w in [0, 1], typical ones.
     """
     encoder, decoder = _convolutions(vae.taesd_encoder), _convolutions(vae.taesd_decoder)
     for conv in (*encoder[:-1], *decoder[1:]):
-        conv.weight[:COLOURS] = 0
+        conv.weight[:COLORS] = 0
         halves = conv.stride == (2, 2)
-        for channel in range(COLOURS):
+        for channel in range(COLORS):
             if halves:
                 conv.weight[channel, channel, 1:, 1:] = 0.25  # the mean of 2x2 pixels
             else:
                 conv.weight[channel, channel, 1, 1] = 1
-    colours = F.avg_pool2d(pictures, PATCH).movedim(1, -1).reshape(-1, COLOURS)
-    mean = colours.mean(0)
-    variance, axes = torch.linalg.eigh(torch.cov(colours.T))
+    colors = F.avg_pool2d(images, PATCH).movedim(1, -1).reshape(-1, COLORS)
+    mean = colors.mean(0)
+    variance, axes = torch.linalg.eigh(torch.cov(colors.T))
     to_latent = axes.T / variance.clamp(min=1e-6).sqrt()[:, None]
 
     first, last = decoder[0], encoder[-1]
     assert first.bias is not None and last.bias is not None
-    last.weight[:COLOURS] = first.weight[:COLOURS] = 0
-    last.weight[:COLOURS, :COLOURS, 1, 1], last.bias[:COLOURS] = to_latent, -to_latent @ mean
-    first.weight[:COLOURS, :COLOURS, 1, 1], first.bias[:COLOURS] = torch.linalg.inv(to_latent), mean
-    rest = vae.taesd_encoder(pictures)[:, COLOURS:]
+    last.weight[:COLORS] = first.weight[:COLORS] = 0
+    last.weight[:COLORS, :COLORS, 1, 1], last.bias[:COLORS] = to_latent, -to_latent @ mean
+    first.weight[:COLORS, :COLORS, 1, 1], first.bias[:COLORS] = torch.linalg.inv(to_latent), mean
+    rest = vae.taesd_encoder(images)[:, COLORS:]
     spread = rest.std((0, 2, 3))
-    last.weight[COLOURS:] /= spread[:, None, None, None]
-    last.bias[COLOURS:] = -rest.mean((0, 2, 3)) / spread
+    last.weight[COLORS:] /= spread[:, None, None, None]
+    last.bias[COLORS:] = -rest.mean((0, 2, 3)) / spread
 
 
 def _convolutions(layers: nn.Sequential) -> list[nn.Conv2d]:

@@ -13,17 +13,17 @@ import torch
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from ...atomic import replacing
-from ...tiny_vae import TinyVAE, load_tiny_vae, save_tiny_vae
-from ..optimisers.moments import moments, restore_moments
-from ..optimisers.muon import Muon
+from ...storage.atomic import replacing
+from ...vae.tiny import TinyVAE, load_tiny_vae, save_tiny_vae
+from ..optimizers.moments import moments, restore_moments
+from ..optimizers.muon import Muon
 from ..settings import TrainingError
 from ..states import State, States, only_trainer
 from .crops import SIZES, crops
-from .start import start_from_mean_colours
+from .start import start_from_mean_colors
 
 PRECISIONS = ("bf16", "fp32")
-WEIGHTS, OPTIMISER, CURVE = "weights.safetensors", "optimiser.safetensors", "curve.safetensors"
+WEIGHTS, OPTIMIZER, CURVE = "weights.safetensors", "optimizer.safetensors", "curve.safetensors"
 COLUMNS = "step", "loss", "psnr", "latent_std"
 LARGEST_GRADIENT = 1.0
 REST_SHARE = 0.2  # of the learning rate, for the first and last layers and all biases
@@ -37,7 +37,7 @@ class VaeTraining:
 
     learning_rate: of the convolutions (Muon) at its highest, after warm_up steps and before it falls to 0 along a
     cosine; the first and last layers and all biases take a fifth of it (AdamW). latent_noise: the largest standard
-    deviation of noise on latents, so that a latent that is a little wrong decodes to a picture that is a little wrong.
+    deviation of noise on latents, so that a latent that is a little wrong decodes to an image that is a little wrong.
     square_weight: of the squared error beside the absolute one; spread_weight: of the latents' mean and standard
     deviation being 0 and 1. fine_from: share of the steps after which the blocks of full resolution, half of the work,
     learn too. precision: bf16 or fp32. decoder_of: file of a VAE whose latents stay what they are, so that networks
@@ -113,7 +113,7 @@ class _Run:
         self.vae.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         inner, rest = _inner_and_rest(self.vae)
         self.parameters = dict(self.vae.named_parameters())
-        self.optimisers: dict[torch.optim.Optimizer, float] = {
+        self.optimizers: dict[torch.optim.Optimizer, float] = {
             Muon(inner, settings.learning_rate): 1.0,
             torch.optim.AdamW(rest, settings.learning_rate, betas=(0.9, 0.99), weight_decay=0): REST_SHARE,
         }
@@ -130,25 +130,25 @@ class _Run:
             torch.manual_seed(self.settings.seed)
             vae = TinyVAE()
         if new:
-            start_from_mean_colours(vae, torch.cat([self._crops(step) for step in range(STARTING_BATCHES)]))
+            start_from_mean_colors(vae, torch.cat([self._crops(step) for step in range(STARTING_BATCHES)]))
         return vae
 
     def _restore(self, state: State) -> None:
         self.vae.load_state_dict(state.files[WEIGHTS])
-        restore_moments(self.parameters, self.optimisers, state.files[OPTIMISER])
+        restore_moments(self.parameters, self.optimizers, state.files[OPTIMIZER])
         self.curve = state.files[CURVE]["curve"].tolist()
         self.step = state.step
 
     def state(self) -> State:
-        remembered = moments(self.parameters, self.optimisers)
+        remembered = moments(self.parameters, self.optimizers)
         curve = torch.tensor(self.curve, dtype=torch.float64)
-        return State(self.step, {WEIGHTS: self.vae.state_dict(), OPTIMISER: remembered, CURVE: {"curve": curve}}, {})
+        return State(self.step, {WEIGHTS: self.vae.state_dict(), OPTIMIZER: remembered, CURVE: {"curve": curve}}, {})
 
     def advance(self) -> list[float]:
         """One step; returns its row of the curve. Raises TrainingError where the loss is no number."""
-        pictures = self._crops(self.step)
+        images = self._crops(self.step)
         noise = torch.Generator().manual_seed(self.settings.seed * 1_000_003 + self.step)
-        loss, row = self._loss(pictures, noise)
+        loss, row = self._loss(images, noise)
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"the loss is {float(loss.detach())} at step {self.step}: the last state that was written is kept; "
@@ -156,24 +156,24 @@ class _Run:
             )
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.vae.parameters(), LARGEST_GRADIENT)
-        for optimiser, share in self.optimisers.items():
-            for group in optimiser.param_groups:
+        for optimizer, share in self.optimizers.items():
+            for group in optimizer.param_groups:
                 group["lr"] = share * self.settings.learning_rate * self.settings.rate(self.step)
-            optimiser.step()
-            optimiser.zero_grad()
+            optimizer.step()
+            optimizer.zero_grad()
         self.curve.append([self.step, float(loss.detach()), *row])
         self.step += 1
         return self.curve[-1]
 
-    def _loss(self, pictures: Tensor, noise: torch.Generator) -> tuple[Tensor, list[float]]:
+    def _loss(self, images: Tensor, noise: torch.Generator) -> tuple[Tensor, list[float]]:
         settings = self.settings
         half = torch.autocast("cpu", torch.bfloat16) if settings.precision == "bf16" else nullcontext()
         with half:
-            latent = self._through(self.vae.taesd_encoder, pictures).float()
+            latent = self._through(self.vae.taesd_encoder, images).float()
             level = settings.latent_noise * torch.rand(len(latent), 1, 1, 1, generator=noise)
             disturbed = latent + level * torch.randn(latent.shape, generator=noise)
             decoded = self._through(self.vae.taesd_decoder, disturbed).float()
-        error = decoded - pictures
+        error = decoded - images
         spread = latent.std((0, 2, 3))
         away = (latent.mean((0, 2, 3)) ** 2 + spread.log() ** 2).mean()
         square = (error**2).mean()
@@ -195,7 +195,7 @@ class _Run:
 
 
 def _inner_and_rest(vae: TinyVAE) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
-    """Parameters that learn: weights between features, and all others (biases, and layers at pictures and latents)."""
+    """Parameters that learn: weights between features, and all others (biases, and layers at images and latents)."""
     encoder, decoder = vae.taesd_encoder, vae.taesd_decoder
     at_ends = [weight for layer in (encoder[0], encoder[-1], decoder[1], decoder[-1]) for weight in layer.parameters()]
     learning = [weight for weight in vae.parameters() if weight.requires_grad]

@@ -1,0 +1,1 @@
+"""LongVideoChain and what it runs on."""

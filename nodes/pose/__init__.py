@@ -1,0 +1,1 @@
+"""Nodes that find, align, load and save poses."""

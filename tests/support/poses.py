@@ -1,0 +1,55 @@
+"""What hypothesis draws for the tests of poses."""
+
+import json
+
+import numpy as np
+from hypothesis import strategies as st
+
+from tests.support import DATA
+from unianimate_core.pose import Pose
+
+SIDES = [(2, 5), (3, 6), (4, 7), (8, 11), (9, 12), (10, 13), (14, 15), (16, 17), (19, 18)]
+
+
+def recorded_alignment() -> tuple[Pose, list[Pose], list[Pose]]:
+    """Reference, driving and aligned poses of the authors' code."""
+    recorded = json.loads((DATA / "align.json").read_text())
+    return (
+        Pose(**recorded["reference"]),
+        [Pose(**frame) for frame in recorded["driving"]],
+        [Pose(**frame) for frame in recorded["aligned"]],
+    )
+
+
+REFERENCE, DRIVING, ALIGNED = recorded_alignment()
+
+
+@st.composite
+def people(draw, template: Pose = REFERENCE) -> Pose:
+    """Anything from a tidy person to a heap of joints: a template, disturbed, with joints missing and sides swapped."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    points, scores = template.flat()
+    points = points + draw(st.sampled_from([0, 0.005, 0.03, 0.3])) * rng.standard_normal(points.shape)
+    points = points * draw(st.sampled_from([(1, 1), (0.1, 1), (1, 0.3), (3, 1)]))  # from the side, seated, wide canvas
+    scores = scores * (rng.random(130) >= draw(st.sampled_from([0, 0, 0.1, 0.5, 0.9])))
+    for right, left in draw(st.lists(st.sampled_from(SIDES), max_size=4)):
+        points[[right, left]], scores[[right, left]] = points[[left, right]], scores[[left, right]]
+    for joint in draw(st.lists(st.integers(0, 19), max_size=6)):
+        scores[joint] = 0
+    return Pose.from_flat(points, scores)
+
+
+@st.composite
+def references(draw) -> Pose:
+    """A person of whom something of the body is seen."""
+    return draw(people().filter(lambda pose: pose.body_seen.any()))
+
+
+@st.composite
+def clips(draw) -> list[Pose]:
+    """One to six frames, at any scale and place."""
+    template = draw(st.sampled_from(DRIVING))
+    frames = draw(st.lists(people(template), min_size=1, max_size=6))
+    scale = 10.0 ** draw(st.integers(-4, 4))
+    shift = np.array(draw(st.tuples(st.floats(-3, 3), st.floats(-3, 3)))) * scale
+    return [pose.moved(lambda points: scale * points + shift) for pose in frames]

@@ -1,0 +1,1 @@
+"""People drawn by a program: what UniAnimate-mini is trained and tested on."""

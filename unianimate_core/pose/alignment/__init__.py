@@ -1,0 +1,1 @@
+"""Driving poses with the reference person's size, proportions and place."""

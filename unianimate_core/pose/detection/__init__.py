@@ -1,0 +1,1 @@
+"""DWPose: people and their keypoints in images."""

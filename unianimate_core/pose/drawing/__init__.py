@@ -1,0 +1,1 @@
+"""Poses drawn as the network saw them in training."""

@@ -1,0 +1,1 @@
+"""Keypoints in the formats of other tools."""

@@ -1,0 +1,1 @@
+"""VAEs between images and latents."""
