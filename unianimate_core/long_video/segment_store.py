@@ -27,7 +27,7 @@ from ..storage.run_lock import LOCK_NAME, RunBusy, run_lock
 
 __all__ = ["MAX_AGE_DAYS", "MAX_BYTES", "RunBusy", "SegmentStore", "clean", "open_run", "segment_keys"]
 
-FORMAT = "2"  # to be raised also when the same inputs come to give other latents
+FORMAT = "3"  # raise it also when the same inputs give other latents than before
 MAX_AGE_DAYS = 14
 MAX_BYTES = 10 * 10**9
 _MAKE_ROOM = "make room and run the same graph again, which goes on from the segments that are finished"
