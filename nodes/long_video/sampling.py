@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...unianimate_core.long_video.run import ChainPlan, run_chain, segment_images
 from ...unianimate_core.long_video.seams import Handover
-from ...unianimate_core.long_video.segment_store import SegmentStore
+from ...unianimate_core.long_video.segment_store import Store
 from ...unianimate_core.sampling import SamplingSettings
 from ..sampling import HostSampler, sample, starting_latents
 from .clips import LongClips
@@ -33,7 +33,7 @@ class LongVideo:
     plan: ChainPlan
     progress: LongProgress
 
-    def make(self, store: SegmentStore, add: AddImages) -> Tensor:
+    def make(self, store: Store, add: AddImages) -> Tensor:
         """Sample the segments that are not in the store; returns all latents, f 4 h w.
 
         add: receives the images of all segments in order, f H W 3.

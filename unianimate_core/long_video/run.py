@@ -9,7 +9,7 @@ from torch import Tensor
 
 from .chain import DecodeFrame, SampleSegment, chain_segments, new_frames, segment_seed
 from .seams import Handover, Seams
-from .segment_store import SegmentStore, segment_keys
+from .segment_store import Store, segment_keys
 
 IMAGES_AT_ONCE = 4
 DecodeFrames = Callable[[Tensor], Tensor]
@@ -61,7 +61,7 @@ def segment_fingerprints(
 
 def run_chain(
     plan: ChainPlan,
-    store: SegmentStore,
+    store: Store,
     sample: SampleSegment,
     decode: DecodeFrame,
     *,
@@ -100,7 +100,7 @@ def segment_images(segment: FinishedSegment, decode: DecodeFrames) -> Iterator[T
     yield segment.handover.image
 
 
-def _stored(plan: ChainPlan, store: SegmentStore) -> Iterator[FinishedSegment]:
+def _stored(plan: ChainPlan, store: Store) -> Iterator[FinishedSegment]:
     for index, key in enumerate(plan.keys):
         tensors = store.load(index, key)
         if tensors is None:

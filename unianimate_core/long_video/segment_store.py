@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -65,6 +65,24 @@ def open_run(root: str | os.PathLike, run: str) -> Iterator[SegmentStore]:
             half.unlink(missing_ok=True)
         clean(root, keep=folder)
         yield SegmentStore(folder)
+
+
+class Store(Protocol):
+    """Keeps the tensors of segments by number and key."""
+
+    def load(self, index: int, key: str, /) -> dict[str, Tensor] | None: ...
+
+    def save(self, index: int, key: str, tensors: Mapping[str, Tensor], /) -> None: ...
+
+
+class NoStore:
+    """Keeps nothing, for a long video that need not be resumed."""
+
+    def load(self, index: int, key: str) -> dict[str, Tensor] | None:
+        return None
+
+    def save(self, index: int, key: str, tensors: Mapping[str, Tensor]) -> None:
+        pass
 
 
 class SegmentStore:

@@ -18,7 +18,7 @@ from ..storage.content_hash import content_hash, weights_hash
 from .chain import split_segments
 from .run import plan_chain, run_chain, segment_images
 from .seams import PAPERS, Handover, Seams, held
-from .segment_store import SegmentStore
+from .segment_store import Store
 from .windows import WINDOW_SCHEDULES, sample_windows
 
 MATCHED = Seams(match_colors=1.0)
@@ -85,7 +85,7 @@ class LongVideo:
         yield guidance.reference_image, guidance.reference_pose, guidance.first_frame, guidance.pose_range
         yield guidance.width, guidance.height, guidance.fit
 
-    def images(self, store: SegmentStore, progress: Progress | None = None) -> Iterator[Tensor]:
+    def images(self, store: Store, progress: Progress | None = None) -> Iterator[Tensor]:
         """All images in order, 1 3 n H W in [0, 1] at a time, of stored segments and then of new ones."""
         shared = self.animator.encode_shared(self.guidance)
         first = shared.pop("first_frame")
