@@ -24,30 +24,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import onnxruntime
-from onnx import helper, numpy_helper
 
 from tests.support.pose_networks import write_detector, write_keypoint_network
-from unianimate_core.pose import PoseDetector, choose_people, draw_pose, iter_drawn
+from unianimate_core.pose import Pose, PoseDetector, choose_people, draw_pose, iter_drawn
 from unianimate_core.pose.detection.onnx_session import DETECTOR, KEYPOINT_NETWORK, Network
 from unianimate_core.pose.detection.pipeline import cores, estimate, search
 from unianimate_core.pose.drawing.resize import resize_bilinear
-from unianimate_core.pose.keypoints import Pose
+
+from .pose_stand_ins import STAND_IN_NOTE, costly_stand_ins
 
 RESULTS = Path(__file__).parent / "results"
 HEIGHT, WIDTH = 768, 512  # of the drawn poses
-TOWER_STAGES = (64, 128, 256, 512, 1024)
-"""Channels of the added convolutions. Each stage has half the resolution of the one before."""
-DETECTOR_CONVOLUTIONS = (3, 4, 6, 5, 2)
-"""3x3 convolutions per stage: 155 GFLOP for 640x640, as in YOLOX-L."""
-KEYPOINT_CONVOLUTIONS = (0, 3, 4, 2, 1)
-"""3x3 convolutions per stage: 20 GFLOP for 384x288, as in RTMPose-L with 133 points."""
-
-STAND_IN_NOTE = (
-    "A stand-in is a small network with known answers, plus plain convolutions up to the cost of the released network "
-    "(155 and 20 GFLOP); other layers of the released networks change the frames per second, and may change the ratio"
-)
 
 
 def main() -> None:
@@ -148,51 +136,6 @@ def our_way(detector: PoseDetector, frames: Iterator[np.ndarray], detect_every: 
     """Draws all frames, and returns their number."""
     poses = choose_people(list(detector.iter_poses(frames, detect_every=detect_every)))
     return sum(1 for _ in iter_drawn(poses, HEIGHT, WIDTH))
-
-
-def costly_stand_ins(folder: Path) -> tuple[Path, Path]:
-    """Networks with known answers and the cost of the released ones."""
-    people = [(320, 180, 150, 300, 0.9)]
-    detector = write_detector(folder / "plain_detector.onnx", people)
-    keypoints = write_keypoint_network(folder / "plain_keypoints.onnx")
-    return (
-        with_tower(detector, folder / "detector.onnx", "output", DETECTOR_CONVOLUTIONS),
-        with_tower(keypoints, folder / "keypoints.onnx", "simcc_x", KEYPOINT_CONVOLUTIONS),
-    )
-
-
-def with_tower(source: Path, path: Path, output: str, convolutions: tuple[int, ...]) -> Path:
-    """The network with added convolutions, whose mean times zero is added to an output, so that it stays the same."""
-    model = onnx.load(str(source))
-    graph = model.graph
-    rng = np.random.default_rng(0)
-    value, channels = graph.input[0].name, 3
-    for stage, (width, count) in enumerate(zip(TOWER_STAGES, convolutions, strict=True)):
-        for number in range(count + 1):
-            kernel = 2 if number == 0 else 3  # the first one of a stage only halves the resolution
-            name = f"tower.{stage}.{number}"
-            weight = rng.standard_normal((width, channels, kernel, kernel), np.float32) * (2 / channels) ** 0.5 / kernel
-            graph.initializer.append(numpy_helper.from_array(weight, name))
-            strides, pads = ([2, 2], [0] * 4) if number == 0 else ([1, 1], [1] * 4)
-            graph.node.extend(
-                [
-                    helper.make_node("Conv", [value, name], [f"{name}.sum"], strides=strides, pads=pads),
-                    helper.make_node("Sigmoid", [f"{name}.sum"], [f"{name}.gate"]),
-                    helper.make_node("Mul", [f"{name}.sum", f"{name}.gate"], [f"{name}.out"]),
-                ]
-            )
-            value, channels = f"{name}.out", width
-    next(node for node in graph.node if output in node.output).output[0] = "answer"
-    graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
-    graph.node.extend(
-        [
-            helper.make_node("ReduceMean", [value], ["mean"], keepdims=0),
-            helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
-            helper.make_node("Add", ["answer", "zero"], [output]),
-        ]
-    )
-    onnx.save(model, str(path))
-    return path
 
 
 def write_video(path: Path, frames: int) -> Path:

@@ -24,6 +24,13 @@ def recorded_alignment() -> tuple[Pose, list[Pose], list[Pose]]:
 REFERENCE, DRIVING, ALIGNED = recorded_alignment()
 
 
+def without(pose: Pose, *joints: int) -> Pose:
+    """The pose with these joints of the body unseen."""
+    score = pose.body_score.copy()
+    score[list(joints)] = 0
+    return Pose(pose.body, pose.hands, pose.face, score, pose.hand_score, pose.face_score)
+
+
 def openpose_frame(pose: Pose, width: int = 512, height: int = 768) -> dict:
     """A POSE_KEYPOINT frame that holds this person alone."""
     (frame,) = frames_of_people([[pose]], width, height)

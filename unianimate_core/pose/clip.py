@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 MOST_FRAMES = 100_000
-"""The limit for a clip: more than an hour at 24 frames a second. Keypoints of more would take gigabytes."""
+"""Limit for a clip: more than an hour at 24 frames per second. Keypoints of more frames would take gigabytes."""
 
 BODY = slice(0, 20)
 HANDS = (slice(20, 41), slice(41, 62))  # left, right

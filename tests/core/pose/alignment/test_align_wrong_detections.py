@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.poses import REFERENCE
+from tests.support.poses import REFERENCE, without
 from unianimate_core.pose import Pose, align_poses
 
 ANKLES, NECK, FRAMES = (10, 13), 1, 30
@@ -15,12 +15,6 @@ def with_joint(pose: Pose, joint: int, place: tuple[float, float]) -> Pose:
     body = pose.body.copy()
     body[joint] = place
     return Pose(body, pose.hands, pose.face, pose.body_score, pose.hand_score, pose.face_score)
-
-
-def without(pose: Pose, *joints: int) -> Pose:
-    score = pose.body_score.copy()
-    score[list(joints)] = 0
-    return Pose(pose.body, pose.hands, pose.face, score, pose.hand_score, pose.face_score)
 
 
 def with_legs(pose: Pose, factor: float) -> Pose:

@@ -5,19 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.poses import REFERENCE, people
+from tests.support.poses import REFERENCE, people, without
 from unianimate_core.pose import Pose, PoseError, fill_gaps, smooth_poses
 from unianimate_core.pose.cleaning.smooth import DEFAULT_STRENGTH
 
 
 def moved(x: float) -> Pose:
     return REFERENCE.moved(lambda points: points + np.array([x, 0]))
-
-
-def without(pose: Pose, *joints: int) -> Pose:
-    score = pose.body_score.copy()
-    score[list(joints)] = 0
-    return Pose(pose.body, pose.hands, pose.face, score, pose.hand_score, pose.face_score)
 
 
 def clip_with_hole(length: int) -> list[Pose]:
