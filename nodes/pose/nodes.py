@@ -9,6 +9,7 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
+from ...unianimate_core.media import images
 from ...unianimate_core.pose import (
     Pose,
     align_poses,
@@ -19,7 +20,6 @@ from ...unianimate_core.pose import (
     onto_canvas,
     people_by_frame,
 )
-from .. import images as images
 from .. import model_files
 from ..messages import say
 from ..model_files import DETECTOR, KEYPOINT_NETWORK

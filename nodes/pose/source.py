@@ -10,8 +10,8 @@ import comfy.utils
 import numpy as np
 from torch import Tensor
 
+from ...unianimate_core.media import images
 from ...unianimate_core.media.video import read_frames, video_info
-from .. import images as images
 
 UNKNOWN_FPS = 30.0
 
