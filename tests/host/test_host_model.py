@@ -202,12 +202,12 @@ def test_a_model_that_is_not_uni_animate_is_refused(pack):
 )
 def test_latents_of_another_layout_are_refused(pack, shape, sentence):
     with pytest.raises(ValueError, match=sentence):
-        pack.host_model.check_rows(torch.zeros(shape), torch.zeros(6, 8, 24, 16))
+        pack.host_checks.check_rows(torch.zeros(shape), torch.zeros(6, 8, 24, 16))
 
 
 def test_patches_for_other_networks_are_told(pack, caplog):
     """Silence would be taken for effect."""
-    pack.host_model.tell_unused_patches({"patches": {"attn1_patch": [None]}, "patches_replace": {}})
+    pack.host_checks.warn_of_unused_patches({"patches": {"attn1_patch": [None]}, "patches_replace": {}})
     assert "attn1_patch are for other networks" in caplog.text
 
 
