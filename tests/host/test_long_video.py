@@ -205,6 +205,6 @@ def test_key_points_are_drawn_as_their_node_was_told(host, workflow):
     graph = workflow("unianimate_long")
     graph[node_of(graph, "LongVideoChain")]["inputs"] |= {"segment_length": 4}
     with_hands, _ = run_long(host, graph)
-    graph[node_of(graph, "PoseAlign")]["inputs"]["hands"] = False
+    graph[node_of(graph, "PoseAlign")]["inputs"]["draw_hands"] = False
     without, _ = run_long(host, graph)
     assert not without.equal(with_hands)
