@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from itertools import islice
 from typing import Any, Literal
 
 import comfy.model_management
 import comfy.utils
-import numpy as np
 import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...unianimate_core.pose import GapReport, Pose, choose_people, fill_gaps, iter_drawn, smooth_poses
+from ...unianimate_core.pose import GapReport, Pose, choose_people, fill_gaps, iter_drawn_people, smooth_poses
 
 TRAINED_AREA = 512 * 768  # pixels
 Person = Literal["tracked", "largest", "center", "score"]
@@ -37,7 +35,7 @@ class CleaningOptions:
 
 @dataclass(frozen=True)
 class DrawingOptions:
-    """How poses are drawn, with the names of `iter_drawn`. The defaults are what the network was trained on."""
+    """How poses are drawn, with the names of `iter_drawn_people`. The defaults are what the network was trained on."""
 
     hands: bool = True
     feet: bool = True
@@ -188,22 +186,13 @@ def drawn_people(
     if drawing.canvas == "trained":
         scale = (TRAINED_AREA / (width * height)) ** 0.5
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    bottom_first = [pose for frame in people for pose in reversed(frame)]
-    drawings = iter_drawn(bottom_first, height, width, **asdict(drawing))
-    images = torch.zeros(len(people), height, width, 3)
+    bottom_first = [frame[::-1] for frame in people]
+    drawings = iter_drawn_people(bottom_first, height, width, **asdict(drawing))
+    images = torch.empty(len(people), height, width, 3)
     progress = comfy.utils.ProgressBar(len(people)) if bar else None
-    for image, frame in zip(images, people, strict=True):
+    for image, frame in zip(images, drawings, strict=True):
         comfy.model_management.throw_exception_if_processing_interrupted()
-        if frame:
-            torch.div(torch.from_numpy(_stacked(list(islice(drawings, len(frame))))), 255, out=image)
+        torch.div(torch.from_numpy(frame), 255, out=image)
         if progress is not None:
             progress.update(1)
     return images
-
-
-def _stacked(layers: list[np.ndarray]) -> np.ndarray:
-    """Drawings on black, uint8 h w 3, laid over each other; the last is on top. Changes the first."""
-    canvas, *above = layers
-    for layer in above:
-        np.copyto(canvas, layer, where=layer.any(-1, keepdims=True))
-    return canvas
