@@ -65,7 +65,7 @@ def test_any_pose_can_be_drawn(pose, scale):
 
 @given(st.lists(people(), max_size=4), st.booleans())
 def test_each_of_several_people_is_drawn_as_alone_over_those_before(several, face):
-    """A detector's people must look like poses the network knows; no stroke is black, so what is lit covers."""
+    """Each person must look as in training. No stroke is black, so a lit pixel covers what is below it."""
     expected = np.zeros((96, 64, 3), np.uint8)
     for pose in several:
         alone = draw_pose(pose, 96, 64, face=face)
