@@ -1,4 +1,4 @@
-"""The nodes: each converts ComfyUI's types, makes one call into the core or the host, and converts back."""
+"""The nodes. Each converts ComfyUI's types, makes one call into the core or ComfyUI, and converts back."""
 
 from comfy_api.latest import ComfyExtension, io
 

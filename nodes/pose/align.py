@@ -128,7 +128,6 @@ class PoseAlign(io.ComfyNode):
         cleaning = CleaningOptions(person, gaps, longest_gap, smoothing)
         drawing = DrawingOptions(draw_hands, draw_feet, draw_head, draw_face, stick_width, canvas)
         poses, driving_size, report = driving_poses(driving, cleaning, source_fps)
-        check_skip("driving", len(poses), skip_first_frames)
         frames, fps = choose_frames(
             len(poses),
             source_fps,
@@ -184,12 +183,6 @@ def driving_poses(driving: list, cleaning: CleaningOptions, fps: float) -> tuple
     size = (driving[0]["canvas_width"], driving[0]["canvas_height"])
     poses, report = clean(people, cleaning, size[0] / size[1], fps)
     return poses, size, report.text(doubtful=LISTED_ABOVE)
-
-
-def check_skip(name: str, frames: int, skip_first_frames: int) -> None:
-    """Raises ValueError if no frame is left."""
-    if skip_first_frames >= frames:
-        raise ValueError(f"skip_first_frames is {skip_first_frames}, {name} has {frames} frames: skip fewer")
 
 
 def reference_pose(

@@ -91,7 +91,7 @@ def find_people(
     )
     people = list(detector.iter_poses(frames, detect_every=detect_every))
     if not people:
-        raise ValueError(f"skip_first_frames is {skip_first_frames}, source has no frames after these: skip fewer")
+        raise ValueError(f"no frame of source is left after the first {skip_first_frames} are skipped: skip fewer")
     if not any(people):
         size = f"{source.width}x{source.height}"
         raise ValueError(f"nobody was found in the {len(people)} frames of source ({size}): use one with a person")

@@ -232,8 +232,11 @@ def test_skipping_all_frames_is_refused(host, workflow, kind):
     graph, align = aligning(workflow)
     node = node_of(graph, kind)
     graph[node]["inputs"]["skip_first_frames"] = FRAMES
-    given = {"DWPoseExtract": "source has no frames after these", "PoseAlign": f"driving has {FRAMES} frames"}[kind]
-    assert f"skip_first_frames is {FRAMES}, {given}: skip fewer" in error_of(host, graph, [align, 2])
+    left = {
+        "DWPoseExtract": f"of source is left after the first {FRAMES}",
+        "PoseAlign": f"is left after the first {FRAMES} of {FRAMES}",
+    }
+    assert f"no frame {left[kind]} are skipped: skip fewer" in error_of(host, graph, [align, 2])
 
 
 def test_skip_first_frames_and_frame_load_cap_choose_the_frames_that_are_searched(host, workflow):
