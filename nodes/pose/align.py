@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 from comfy_api.latest import io
 from torch import Tensor
 
@@ -20,8 +22,10 @@ from ..messages import say
 from .detector import detector_inputs, open_detector
 from .keypoints import PoseKeypoints, people_of_clip
 from .options import (
+    Canvas,
     CleaningOptions,
     DrawingOptions,
+    Gaps,
     Person,
     clean,
     cleaning_inputs,
@@ -32,6 +36,9 @@ from .options import (
     with_drawing,
 )
 from .source import bgr_of_images
+
+Mode = Literal["bones", "similarity", "none"]
+ScaleFrom = Literal["robust", "first"]
 
 LISTED_ABOVE = 0.1
 """Frames of more doubt than this are listed in the report."""
@@ -57,14 +64,14 @@ class PoseAlign(io.ComfyNode):
                 ),
                 io.Combo.Input(
                     "mode",
-                    options=["bones", "similarity", "none"],
+                    options=list(get_args(Mode)),
                     default="bones",
                     tooltip="bones gives every bone the reference's length, similarity only scales and moves the whole "
                     "person, none keeps the poses as they are.",
                 ),
                 io.Combo.Input(
                     "scale_from",
-                    options=["robust", "first"],
+                    options=list(get_args(ScaleFrom)),
                     default="robust",
                     tooltip="Where lengths are measured: robust uses all plausible frames, first only frame 0, as the "
                     "authors do.",
@@ -101,12 +108,12 @@ class PoseAlign(io.ComfyNode):
     @classmethod
     def execute(
         cls,
-        reference,
-        driving,
-        mode,
-        scale_from,
+        reference: Tensor | list,
+        driving: list,
+        mode: Mode,
+        scale_from: ScaleFrom,
         person: Person,
-        gaps,
+        gaps: Gaps,
         longest_gap: int,
         smoothing: float,
         source_fps: float,
@@ -120,7 +127,7 @@ class PoseAlign(io.ComfyNode):
         draw_head: bool,
         draw_face: bool,
         stick_width: int,
-        canvas,
+        canvas: Canvas,
         bbox_detector: str,
         pose_estimator: str,
         device: str,
@@ -211,7 +218,12 @@ def reference_pose(
 
 
 def on_reference(
-    target: Pose, size: tuple[int, int], poses: list[Pose], driving_size: tuple[int, int], mode, scale_from
+    target: Pose,
+    size: tuple[int, int],
+    poses: list[Pose],
+    driving_size: tuple[int, int],
+    mode: Mode,
+    scale_from: ScaleFrom,
 ) -> list[Pose]:
     """The driving poses on the canvas of the reference. size, driving_size: width and height of the two canvases."""
     if mode == "none":

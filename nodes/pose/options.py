@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import comfy.model_management
 import comfy.utils
@@ -16,6 +16,9 @@ from ...unianimate_core.pose import GapReport, Pose, choose_people, fill_gaps, i
 
 TRAINED_AREA = 512 * 768  # pixels
 Person = Literal["tracked", "largest", "center", "score"]
+Gaps = Literal["interpolate", "repeat", "empty"]
+Canvas = Literal["trained", "own"]
+
 DRAWING_KEY = "unianimate_drawing"
 """The key of a POSE_KEYPOINT frame under which Pose Align says how to draw it; other packs ignore it."""
 
@@ -28,7 +31,7 @@ class CleaningOptions:
     """
 
     person: Person = "tracked"
-    gaps: Literal["interpolate", "repeat", "empty"] = "interpolate"
+    gaps: Gaps = "interpolate"
     longest_gap: int = 12
     smoothing: float = 0.0
 
@@ -42,7 +45,7 @@ class DrawingOptions:
     head: bool = True
     face: bool = False
     stick_width: int = 4
-    canvas: Literal["trained", "own"] = "trained"
+    canvas: Canvas = "trained"
 
 
 CLEANING, AS_TRAINED = CleaningOptions(), DrawingOptions()
@@ -53,14 +56,14 @@ def cleaning_inputs() -> list[io.Input]:
     return [
         io.Combo.Input(
             "person",
-            options=["tracked", "largest", "center", "score"],
+            options=list(get_args(Person)),
             default=CLEANING.person,
             tooltip="Which of several people to take: tracked follows one person through all frames, the others pick "
             "the largest, most central or most certain person frame by frame.",
         ),
         io.Combo.Input(
             "gaps",
-            options=["interpolate", "repeat", "empty"],
+            options=list(get_args(Gaps)),
             default=CLEANING.gaps,
             tooltip="How to fill frames in which the person or a part is missing: interpolate short gaps and repeat "
             "the last pose in long ones, repeat the last pose in all, or leave them empty.",
@@ -127,7 +130,7 @@ def drawing_inputs() -> list[io.Input]:
         ),
         io.Combo.Input(
             "canvas",
-            options=["trained", "own"],
+            options=list(get_args(Canvas)),
             default=AS_TRAINED.canvas,
             tooltip="trained draws at 512x768 and scales the drawing, as the network saw it; own draws at the image's "
             "own size, which is sharper in large images.",
