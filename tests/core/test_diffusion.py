@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.support.examples import examples
 from unianimate_core.diffusion import (
     TIMESTEPS,
     NoiseSchedule,
@@ -104,7 +105,7 @@ class PerfectDenoiser:
         return (alpha_bar**0.5 * x - self.x0) / (1 - alpha_bar) ** 0.5
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(seeds, st.integers(1, 60))
 def test_a_perfect_denoiser_gives_the_image(seed, steps):
     """From any noise, in any number of steps: the clean ending returns x0 itself, with one evaluation a timestep."""
