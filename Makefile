@@ -8,18 +8,19 @@
 #   make mini, make mini-mamba, make mini-vae
 #                    train the files in models/mini again, on two cores; each continues where it stopped
 #
-# ARGS goes to pytest: make test ARGS="tests/core -k ddim". A run of test-all is repeated with the SEED that it printed.
-# Without a GPU, PyTorch's CPU build saves some gigabytes:
-#   PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+# ARGS goes to pytest: make test ARGS="tests/core -k ddim". JOBS=0 runs the tests in one process, for a debugger.
+# A run of test-all is repeated with the SEED that it printed.
 
 PYTHON ?= python3
+JOBS ?= 2
 SEED ?= $(shell date +%s)
 BIN := .venv/bin
 # Each file is touched when its packages are installed. What the tests need includes what the demo needs.
 DEMO := .venv/.ready-demo
 READY := .venv/.ready
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
-PYTEST := $(BIN)/python -m pytest
+# Each test file stays in one process, so that its tests run in their order and share their fixtures.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 CORE := $(BIN)/python -m unianimate_core
 TRAIN := OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node 2 \
