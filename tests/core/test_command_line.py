@@ -101,7 +101,8 @@ def test_help_needs_no_slow_import():
 # A command in a process that cannot import what the extra demo does not bring.
 ONLY_DEMO = """
 import sys
-missing = "accelerate diffusers lpips matplotlib onnx onnxruntime open_clip peft PIL scipy skimage tensorboard torchvision"
+missing = "accelerate diffusers lpips matplotlib onnx onnxruntime open_clip"
+missing += " peft PIL scipy skimage tensorboard torchvision"
 sys.modules.update(dict.fromkeys(missing.split()))
 from unianimate_core.__main__ import main
 sys.exit(main(sys.argv[1:]))
