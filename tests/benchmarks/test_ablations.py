@@ -43,6 +43,7 @@ def trained(kind, folder, steps=4):
     return load_network(result_of(folder, kind))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_kind_trains_goes_on_and_is_loaded_by_the_tables(kind, tmp_path, capsys):
     """A run stopped at step 3 and continued ends as one that was not stopped."""
@@ -56,6 +57,7 @@ def test_each_kind_trains_goes_on_and_is_loaded_by_the_tables(kind, tmp_path, ca
     assert "wrote" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_one_command_trains_all_on_the_same_data(tmp_path, capsys):
     """Equal data and settings are what makes them comparable; the kind alone tells their runs apart."""
     train_ablation.main(f"{tmp_path} --vae linear --steps 1 --preset small --workers 0".split())
@@ -66,6 +68,7 @@ def test_one_command_trains_all_on_the_same_data(tmp_path, capsys):
     assert len(list((tmp_path / "data").iterdir())) == SMALL.characters
 
 
+@pytest.mark.slow
 def test_networks_that_were_not_trained_alike_are_not_compared(tmp_path, capsys):
     """A network that was trained for longer would be taken for a better one."""
     trained(UNIFIED, tmp_path, steps=1)

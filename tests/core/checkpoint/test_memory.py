@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 from benchmarks.report import TINY
 from unianimate_core.checkpoint.loading import metadata_of, network_entries
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 # Loads a file and prints how far the process's own memory grew at most. Pages mapped from the file are not its own:
 # the system takes them back when it needs them.
