@@ -1,4 +1,4 @@
-"""The drawn world: a sheet of its people in docs/characters.png, and how fast they are drawn.
+"""Draws a sheet of people of the drawn world, docs/characters.png, and measures the speed of drawing.
 
 python -m benchmarks.characters
 """
@@ -24,18 +24,18 @@ SHEET = Path(__file__).parents[1] / "docs" / "characters.png"
 
 def main() -> None:
     cv2.setNumThreads(1)
-    sheet(192, 128)
-    rows = [[f"{width}x{height}", speed(width, height)] for width, height in SIZES]
+    write_sheet(192, 128)
+    rows = [[f"{width}x{height}", frames_per_second(width, height)] for width, height in SIZES]
     body = (
-        f"Frames a second of one core, clips of {FRAMES} frames and a reference each, characters and backgrounds "
-        f"included: median of {ROUNDS} rounds of {CLIPS} clips (slowest to fastest), by processor time.\n\n"
+        f"Frames a second on one core, by processor time: median of {ROUNDS} rounds of {CLIPS} clips (slowest to "
+        f"fastest). Each clip has {FRAMES} frames and a reference image; drawing the background is included.\n\n"
         + report.table(("width x height", "frames a second"), rows)
         + "\n\n![24 people, and six moments of four of them](../../docs/characters.png)"
     )
     report.write(report.RESULTS / "characters.md", "The drawn world", torch.device("cpu"), body, weights="none")
 
 
-def speed(width: int, height: int) -> str:
+def frames_per_second(width: int, height: int) -> str:
     rates = []
     for _ in range(ROUNDS):
         start = time.process_time()
@@ -45,8 +45,8 @@ def speed(width: int, height: int) -> str:
     return f"{statistics.median(rates):.0f} ({min(rates):.0f} to {max(rates):.0f})"
 
 
-def sheet(height: int, width: int) -> None:
-    """References of many people; below, some moments of a few clips."""
+def write_sheet(height: int, width: int) -> None:
+    """Writes reference images of many people and, below them, some moments of a few clips."""
     people = [draw_clip(seed, 1, height, width, split="test").reference for seed in range(PEOPLE)]
     rows = [np.concatenate(people[start : start + COLUMNS], axis=1) for start in range(0, PEOPLE, COLUMNS)]
     clips = [draw_clip(seed, FRAMES, height, width, split="test") for seed in range(PEOPLE, PEOPLE + 4)]

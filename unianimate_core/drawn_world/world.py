@@ -1,9 +1,9 @@
-"""The drawn world's extent, and how it is divided so that no split holds what another one does.
+"""What occurs in the drawn world, and how it is divided into disjoint splits.
 
-A character is a combination of attributes (skin, hair, clothes, colors), a motion one of parameters (family, tempo,
-reach, heading). Each combination is a cell, numbered by one index an attribute; the sum of the indices modulo 10
-says whose it is: 0 validation, 1 test, the rest training. So every single attribute occurs in all splits, and no
-combination in two. The seeds of the three splits are streams of their own besides.
+A character is a combination of attributes (skin, hair, clothes, colors). A motion is a combination of parameters
+(family, tempo, reach, heading). Each combination is a cell: one index per attribute. The sum of the indices modulo 10
+assigns the cell to a split: 0 validation, 1 test, otherwise training. So every single attribute occurs in all splits,
+and no combination occurs in two. Each split also has its own stream of random numbers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BACKGROUNDS = ("plain", "gradient", "textured")
 PATTERNS = ("plain", "stripes", "bars", "checks", "dots", "motif", "halves")
 MOTIONS = ("wave", "walk", "dance", "squat", "turn", "lean", "jump", "box", "kick", "gesture")
 SEATED_MOTIONS = ("wave", "turn", "lean", "box", "gesture")
-"""Those that somebody who sits can do."""
+"""Motions that a seated person can do."""
 
 RESIDUES = 10
 _STREAM = 0x5EED
@@ -29,11 +29,11 @@ _STREAM = 0x5EED
 
 @dataclass(frozen=True)
 class WorldSettings:
-    """Who and what occurs; the defaults are the whole world, fewer kinds suit small networks.
+    """What occurs in the clips. The defaults are the whole world; small networks learn better from fewer kinds.
 
     backgrounds, patterns (of clothes), motions: the kinds that occur, from BACKGROUNDS, PATTERNS and MOTIONS.
-    seated_share, small_share, child_share: of clips, 0..1; small people fill about half of the canvas.
-    largest_heading: degrees by which a person may be turned away from the viewer, 0..60; motions add to it.
+    seated_share, small_share, child_share: shares of the clips, 0..1. Small people fill about half of the canvas.
+    largest_heading: how far a person may face away from the viewer, 0..60 degrees; motions add to it.
     """
 
     backgrounds: tuple[str, ...] = BACKGROUNDS
@@ -65,13 +65,16 @@ WHOLE_WORLD = WorldSettings()
 
 
 def split_of(cell: Sequence[int]) -> Split:
-    """Whose a cell is. cell: one index an attribute."""
+    """The split that a cell belongs to. cell: one index per attribute."""
     residue = sum(cell) % RESIDUES
     return "validation" if residue == 0 else "test" if residue == 1 else "train"
 
 
 def random_stream(split: Split, seed: int) -> np.random.Generator:
-    """Random numbers of one clip, the same in every process. Raises ValueError for an unknown split or seed."""
+    """The random numbers of one clip, the same in every process.
+
+    Raises ValueError if the split is unknown or the seed is negative.
+    """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}: choose one of {', '.join(SPLITS)}")
     if seed < 0:
@@ -79,9 +82,12 @@ def random_stream(split: Split, seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([_STREAM, SPLITS.index(split), seed]))
 
 
-def random_cell(random: np.random.Generator, split: Split, sizes: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """A cell of the split. sizes: for each attribute the indices that may occur; one must have RESIDUES in a row."""
+def random_cell(random: np.random.Generator, split: Split, choices: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """A random cell of the split.
+
+    choices: for each attribute, the indices that may occur; one attribute needs RESIDUES consecutive indices.
+    """
     while True:
-        cell = tuple(int(random.choice(indices)) for indices in sizes)
+        cell = tuple(int(random.choice(indices)) for indices in choices)
         if split_of(cell) == split:
             return cell

@@ -1,1 +1,1 @@
-"""How people look, move and are drawn; `characters.draw_clip` puts it together."""
+"""How people look, move and are painted. `characters.draw_clip` calls these modules in order."""

@@ -11,15 +11,15 @@ from .bones import ARMS, LEGS
 from .figure import LINE, Figure
 from .shapes import Layer, Shape, band, between, capsule, disc, edge, shade, shaded_side
 
-# Radii in units of the standing height.
+# Radii, in units of the standing height.
 SHOULDER, ELBOW, WRIST = 0.031, 0.0235, 0.017
 HIP, KNEE, ANKLE, CALF = 0.05, 0.037, 0.025, 0.008
-SLEEVE, TROUSERS = 1.16, 1.12  # cloth stands off the limb
+SLEEVE, TROUSERS = 1.16, 1.12  # radius of the cloth, in radii of the limb
 
 
 @dataclass(frozen=True)
 class _Segment:
-    """Between two joints, (f, 2) each, with its radii in pixels."""
+    """The part of a limb between two points, (f, 2) each; radii in pixels."""
 
     start: np.ndarray
     end: np.ndarray
@@ -80,7 +80,7 @@ def _sleeve_pattern(who: Appearance, part: _Segment) -> list[Shape]:
 
 
 def _hand(figure: Figure, side: int, line: float) -> list[Shape]:
-    """Fingers as strokes, the palm as the shape between wrist and knuckles."""
+    """Fingers as strokes; the palm as the shape between wrist and knuckles."""
     skin, hand = figure.appearance.skin, figure.hands[:, side]
     size = figure.appearance.proportions.hand * figure.unit
     palm = hand[:, [0, 5, 9, 13, 17]]
@@ -124,7 +124,7 @@ def leg(figure: Figure, side: int) -> Layer:
 
 
 def _shoe(figure: Figure, side: int, line: float) -> list[Shape]:
-    """Sole and upper, from heel to toe joint."""
+    """A sole and the shoe above it, from the heel to the toe."""
     color, unit = figure.appearance.shoes, figure.unit * figure.appearance.proportions.girth**0.5
     ankle, toe = figure.body[:, LEGS[side][2]], figure.body[:, LEGS[side][3]]
     heel = figure.heels[:, side]

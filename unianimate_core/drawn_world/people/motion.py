@@ -1,4 +1,4 @@
-"""How somebody moves: the parameters of one smooth motion, and its postures at any time."""
+"""The parameters of one smooth motion, and its postures at any time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .motion_families import FAMILIES, Beat
 from .posture import Posture
 
 FPS = 8
-"""Frames a second of clips, as of the released network's."""
+"""Frames a second of a clip, as in the videos that the released network was trained on."""
 
-SLOWEST, FASTEST = 0.5, 1.0  # rounds a second
-SMALLEST, LARGEST = 0.78, 1.15  # reach, 1 as the families are written
+SLOWEST, FASTEST = 0.5, 1.0  # tempo, in rounds a second
+SMALLEST, LARGEST = 0.78, 1.15  # reach; 1 is the motion as the families define it
 REACHES = HEADINGS = 5
-SHORTEST_STROLL, LONGEST_STROLL = 0.05, 0.13  # heights to either side
-SWAYS = 3  # sines of which each joint's own unrest is the sum
+SHORTEST_STROLL, LONGEST_STROLL = 0.05, 0.13  # to each side, in units of the height
+SWAYS = 3  # each angle wanders by the mean of this many sines
 
-# Degrees by which each angle wanders on its own, beside the family's motion.
+# How far each angle wanders by itself, in degrees, in addition to the motion of the family.
 UNREST = {
     "yaw": 5,
     "lean": 2.5,
@@ -44,9 +44,12 @@ UNREST = {
 
 @dataclass(frozen=True)
 class Motion:
-    """One motion. cell: family, tempo, reach, heading as indices; tempo: rounds a second; heading: degrees from the
-    viewer, to the person's left; leading: the side that begins; stroll: heights to either side, rounds a second and
-    phase of wandering about the place; unrest: by angle (2, SWAYS, sides): rounds a second and phases.
+    """One motion.
+
+    cell: indices of family, tempo, reach and heading; tempo: rounds a second; heading: how far the person faces away
+    from the viewer, degrees to the person's left; leading: the side that begins.
+    stroll: distance to each side in units of the height, rounds a second and phase of walking to and fro.
+    unrest: for each angle that wanders (2, SWAYS, sides): rounds a second, and phases.
     """
 
     cell: tuple[int, ...]
@@ -61,7 +64,7 @@ class Motion:
     unrest: dict[str, np.ndarray]
 
     def postures(self, seconds: np.ndarray) -> Posture:
-        """Postures at these times, (f,)."""
+        """The postures at these times, (f,)."""
         rest = Posture.standing(len(seconds))
         beat = Beat(2 * np.pi * (self.tempo * seconds + self.phase), self.reach, self.leading)
         posture = FAMILIES[self.family](rest, beat)
@@ -83,7 +86,7 @@ class Motion:
 
 
 def sit(posture: Posture) -> None:
-    """Thighs ahead and apart, shins hanging, hips where they are."""
+    """Seats a posture: thighs ahead and apart, shins hanging, hips in place."""
     posture.thigh_forward = np.full_like(posture.thigh_forward, 80.0)
     posture.thigh_out = np.full_like(posture.thigh_out, 17.0)
     posture.knee = np.full_like(posture.knee, 80.0)
@@ -95,7 +98,7 @@ def sit(posture: Posture) -> None:
 
 
 def random_motion(random: np.random.Generator, split: Split, settings: WorldSettings) -> Motion:
-    """A motion of the split: family, tempo, reach and heading together occur in no other."""
+    """A random motion of the split. Its family, tempo, reach and heading occur together in no other split."""
     possible = set(settings.motions) & set(SEATED_MOTIONS)
     seated = bool(random.random() < settings.seated_share)
     families = [MOTIONS.index(name) for name in settings.motions if not seated or name in possible]

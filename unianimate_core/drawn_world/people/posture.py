@@ -12,16 +12,18 @@ STANDING = {"arm_raise": 14, "arm_forward": 10, "arm_twist": 20, "elbow": 14, "w
     "knee": 3,
     "toes_out": 24,
 }
-"""Of limbs, in degrees; everything else is 0."""
+"""Angles of the limbs, in degrees; everything else is 0."""
 TRUNK_AND_HEAD = ("yaw", "lean", "tilt", "twist", "head_yaw", "head_pitch", "head_roll", "sway", "hop")
 
 
 @dataclass
 class Posture:
-    """Degrees, one entry a frame; of limbs (f, 2), left then right. sway, hop: lengths.
+    """The angles of all joints, in degrees: (f,) for trunk and head, (f, 2) for limbs, left then right.
 
-    lean: forwards; tilt: to the person's left; twist: of the chest against the hips, to their left. arm_raise: 0 hangs,
-    180 points up; arm_forward: 0 sideways, 90 ahead; arm_twist: where the forearm bends to: 0 ahead, 90 outwards or up.
+    lean: forward; tilt: to the person's left; twist: of the chest against the hips, to the person's left.
+    sway (sideways) and hop (upward): lengths in units of the height.
+    arm_raise: 0 hangs, 180 points up; arm_forward: 0 sideways, 90 ahead.
+    arm_twist: direction in which the elbow bends the forearm: 0 ahead, 90 outward or up.
     """
 
     yaw: np.ndarray
@@ -47,6 +49,6 @@ class Posture:
 
     @classmethod
     def standing(cls, frames: int) -> Posture:
-        """Upright, arms a little away from the body."""
+        """Standing upright, the arms a little away from the body."""
         arrays = {name: np.zeros(frames) for name in TRUNK_AND_HEAD}
         return cls(**arrays, **{name: np.full((frames, 2), float(angle)) for name, angle in STANDING.items()})
