@@ -1,1 +1,1 @@
-"""How people look, move and are painted. `characters.draw_clip` calls these modules in order."""
+"""How people look, move and are painted; `drawing.PEOPLE` lists the steps in order."""

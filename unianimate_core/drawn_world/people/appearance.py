@@ -68,6 +68,7 @@ class Appearance:
     bottom_color: Color
     shoes: Color
     extra: float  # 0..1, decides small details: number of stripes, size of the motif
+    face: str = ""  # eyes and mouth; only storybook characters have several
 
 
 def random_appearance(random: np.random.Generator, split: Split, settings: WorldSettings) -> Appearance:

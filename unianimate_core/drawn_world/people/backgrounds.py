@@ -14,13 +14,9 @@ FLOORS = (*((150, 128, 104), (120, 108, 100), (176, 160, 136), (104, 112, 104), 
 TEXTURES = ("bricks", "panels", "wallpaper", "hills", "curtain", "window")
 
 
-def random_background(
-    random: np.random.Generator, kind: str, height: int, width: int, ground: float, finest: float
-) -> np.ndarray:
-    """A background of a kind of BACKGROUNDS, uint8 h w 3.
-
-    ground: where people stand, as a share of the height; finest: thickness in pixels of the thinnest detail.
-    """
+def random_background(random: np.random.Generator, kind: str, height: int, width: int, ground: float) -> np.ndarray:
+    """A background of a kind of BACKGROUNDS, uint8 h w 3. ground: where people stand, as a share of the height."""
+    finest = 0.004 * height + 1
     wall = np.array(WALLS[random.integers(len(WALLS))], float) + random.uniform(-10, 10, 3)
     floor = np.array(FLOORS[random.integers(len(FLOORS))], float) + random.uniform(-10, 10, 3)
     horizon = int(height * (ground - random.uniform(0.04, 0.12)))

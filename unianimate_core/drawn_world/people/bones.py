@@ -11,7 +11,7 @@ import numpy as np
 
 from ...pose import keypoints as points
 from .appearance import Proportions
-from .posture import Posture
+from .posture import Posture, Stance
 from .rotations import along, lean_forward, tilt_left, turn_left, turned, unit
 
 SIDES = (points.LEFT_HAND, points.RIGHT_HAND)
@@ -33,7 +33,9 @@ ARMS = (
     (points.LEFT_SHOULDER, points.LEFT_ELBOW, points.LEFT_WRIST),
     (points.RIGHT_SHOULDER, points.RIGHT_ELBOW, points.RIGHT_WRIST),
 )
-HEAD_POINTS = {  # to the left, down and ahead, in radii of the head
+Place = tuple[float, float, float]
+"""A place on the head: to the person's left, down and ahead, in radii of the head."""
+FACE: dict[int, Place] = {
     points.NOSE: (0.0, 0.22, 1.0),
     points.LEFT_EYE: (0.42, -0.02, 0.86),
     points.RIGHT_EYE: (-0.42, -0.02, 0.86),
@@ -59,11 +61,11 @@ class Bones:
     head_axes: np.ndarray
 
 
-def bones_of(posture: Posture, proportions: Proportions) -> Bones:
-    """The points of all postures.
+def bones_of(posture: Posture, proportions: Proportions, face: dict[int, Place] = FACE) -> Bones:
+    """The points of all postures. face: where nose, eyes and ears are on the head.
 
     The lower foot stands on the ground, y = 0, and the middle of the ankles is at x = 0, z = 0. `sway` moves the person
-    sideways from there, `hop` upward.
+    sideways from there, `hop` upward. If the posture has a stance, hips and feet are where the stance says.
     """
     frames = len(posture.yaw)
     body, hands, heels = np.zeros((frames, 20, 3)), np.zeros((frames, 2, 21, 3)), np.zeros((frames, 2, 3))
@@ -76,10 +78,16 @@ def bones_of(posture: Posture, proportions: Proportions) -> Bones:
 
     for side in SIDES:
         body[:, LEGS[side][0]] = along(trunk_axes, OUTWARD[side] * proportions.hips, 0, 0)
-        _bend_leg(body, posture, proportions, side, hips_axes)
-    _stand(body, posture, proportions, hips_axes)
+    if posture.stance is None:
+        for side in SIDES:
+            _bend_leg(body, posture, proportions, side, hips_axes)
+        _stand(body, posture, proportions, hips_axes)
+        feet_axes = hips_axes
+    else:
+        feet_axes = turn_left(np.full(frames, posture.stance.facing))
+        _stand_at(body, posture.stance, posture.toes_out, proportions, feet_axes)
     for side in SIDES:
-        heels[:, side] = _put_foot(body, posture, proportions, side, hips_axes)
+        heels[:, side] = _put_foot(body, posture, proportions, side, feet_axes)
 
     middle = (body[:, points.LEFT_HIP] + body[:, points.RIGHT_HIP]) / 2
     body[:, points.NECK] = middle + along(trunk_axes, 0, -proportions.spine, 0)
@@ -88,7 +96,7 @@ def bones_of(posture: Posture, proportions: Proportions) -> Bones:
 
     head = body[:, points.NECK] - proportions.neck * (chest_axes[:, :, 1] + head_axes[:, :, 1]) / 2
     width = proportions.head * proportions.head_width
-    for joint, (left, down, ahead) in HEAD_POINTS.items():
+    for joint, (left, down, ahead) in face.items():
         body[:, joint] = head + along(head_axes, left * width, down * proportions.head, ahead * width)
     return Bones(body, hands, head, heels, hips_axes, chest_axes, head_axes)
 
@@ -112,6 +120,39 @@ def _stand(body: np.ndarray, posture: Posture, proportions: Proportions, axes: n
     origin[:, 1] = -proportions.ankle - lowest - posture.hop
     origin += along(axes, posture.sway, 0, 0)
     body += origin[:, None]
+
+
+def _stand_at(
+    body: np.ndarray, stance: Stance, toes_out: np.ndarray, proportions: Proportions, ground: np.ndarray
+) -> None:
+    """Moves the hips to their place above the feet, and sets ankles and knees.
+
+    The knee is where the circles of thigh and shin meet, on the side that the toes point to. ground: axes (f, 3, 3) of
+    the stance.
+    """
+    hips, feet = stance.hips, stance.feet
+    longest = 0.995 * (proportions.thigh + proportions.shin)
+    body += along(ground, hips[:, 0], 0, hips[:, 2])[:, None]
+    highest = np.full(len(body), np.inf)
+    for side in SIDES:
+        hip, _, ankle, _ = LEGS[side]
+        outward = OUTWARD[side] * proportions.hips + feet[:, side, 0]
+        body[:, ankle] = along(ground, outward, -feet[:, side, 1] - proportions.ankle, feet[:, side, 2])
+        across = ((body[:, ankle] - body[:, hip])[:, [0, 2]] ** 2).sum(-1)
+        reach = np.sqrt(np.maximum(longest**2 - across, (0.3 * longest) ** 2))
+        highest = np.minimum(highest, body[:, hip, 1] - body[:, ankle, 1] + reach)
+    lowered = hips[:, 1] - highest
+    for side in SIDES:
+        hip, knee, ankle, _ = LEGS[side]
+        body[:, hip, 1] += lowered
+        leg = body[:, ankle] - body[:, hip]
+        length = np.linalg.norm(leg, axis=-1)
+        share = (length**2 + proportions.thigh**2 - proportions.shin**2) / (2 * length**2)
+        out = np.radians(toes_out[:, side])
+        ahead = along(ground, OUTWARD[side] * np.sin(out), 0, np.cos(out))
+        bend = unit(ahead - (ahead * leg).sum(-1, keepdims=True) / length[:, None] ** 2 * leg)
+        aside = np.sqrt(np.maximum(proportions.thigh**2 - (share * length) ** 2, 0))
+        body[:, knee] = body[:, hip] + share[:, None] * leg + aside[:, None] * bend
 
 
 def _put_foot(body: np.ndarray, posture: Posture, proportions: Proportions, side: int, axes: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class Figure:
     body_depth (f, 20), head_depth (f,): pixels; a greater depth is nearer to the viewer.
     axes: for "hips", "chest" and "head" the directions left, down and ahead on the image (f, 3, 2), and how much each
     points toward the viewer (f, 3).
-    unit: the person's height in pixels.
+    unit: the person's height in pixels; ground: pixel (x, y) of the ground where the person stands.
     """
 
     appearance: Appearance
@@ -56,6 +56,7 @@ class Figure:
     head_depth: np.ndarray
     axes: dict[str, tuple[np.ndarray, np.ndarray]]
     unit: float
+    ground: tuple[float, float]
 
     def middle(self, *joints: int) -> np.ndarray:
         """The mean of these joints, (f, 2)."""
@@ -77,5 +78,5 @@ def figure_from(camera: Camera, bones: Bones, appearance: Appearance) -> Figure:
         axes[name] = flat, toward
     return Figure(
         appearance, body, body_depth, camera.project(bones.hands)[0], camera.project(bones.heels)[0], head, head_depth,
-        axes, camera.unit,
+        axes, camera.unit, camera.origin,
     )  # fmt: skip

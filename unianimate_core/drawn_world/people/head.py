@@ -72,12 +72,12 @@ class Egg:
         outward = away * (1 if azimuth > 0 else -1)
         return self.at(relative + self.yaw, elevation + tall * np.sin(corners) + slant * outward, out)
 
-    def flat_curve(self, angles: np.ndarray, out: float) -> np.ndarray:
-        """Points of the silhouette, (f, k, 2). angles: counted from the right of the image upward."""
+    def flat_curve(self, angles: np.ndarray, out: float | np.ndarray) -> np.ndarray:
+        """Points of the silhouette, (f, k, 2). angles, out: (k,) or (f, k); angles count from the right upward."""
         narrow = 1 - CHIN * np.maximum(-np.sin(angles), 0) ** 1.5
         sideways, upward = self.wide * np.cos(angles) * narrow, self.tall * np.sin(angles)
-        offset = sideways[:, None] * self.right[:, None] + upward[:, None] * self.up[:, None]
-        return self.figure.head[:, None] + out * offset
+        offset = sideways[..., None] * self.right[:, None] + upward[..., None] * self.up[:, None]
+        return self.figure.head[:, None] + np.asarray(out)[..., None] * offset
 
 
 def _wrapped(angle: np.ndarray) -> np.ndarray:

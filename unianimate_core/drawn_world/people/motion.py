@@ -63,6 +63,8 @@ class Motion:
     stroll: tuple[float, float, float]
     unrest: dict[str, np.ndarray]
 
+    extent_seconds = np.arange(0, 20, 0.27)
+
     def postures(self, seconds: np.ndarray) -> Posture:
         """The postures at these times, (f,)."""
         rest = Posture.standing(len(seconds))
@@ -73,11 +75,10 @@ class Motion:
         else:
             far, rate, phase = self.stroll
             posture.sway = posture.sway + far * np.sin(2 * np.pi * (rate * seconds + phase))
-        for name, (rate, phase) in self.unrest.items():
-            wander = np.sin(2 * np.pi * (rate * seconds[:, None, None] + phase)).mean(1) * UNREST[name] * 1.4
-            angle = getattr(posture, name)
+        for name, waves in self.unrest.items():
             still = 0.3 if self.seated and name.startswith(("thigh", "knee", "yaw")) else 1.0
-            setattr(posture, name, angle + still * (wander if angle.ndim == 2 else wander[:, 0]))
+            unrest, angle = wandering(name, waves, seconds), getattr(posture, name)
+            setattr(posture, name, angle + still * (unrest if angle.ndim == 2 else unrest[:, 0]))
         posture.yaw = posture.yaw + self.heading
         posture.elbow = np.clip(posture.elbow, 0, 150)
         posture.knee = np.clip(posture.knee, 0, 140)
@@ -119,9 +120,20 @@ def random_motion(random: np.random.Generator, split: Split, settings: WorldSett
         leading=int(random.integers(2)),
         seated=seated,
         stroll=(random.uniform(SHORTEST_STROLL, LONGEST_STROLL), random.uniform(0.2, 0.4), random.random()),
-        unrest={
-            field.name: np.stack([random.uniform(0.1, 0.55, (SWAYS, 2)), random.random((SWAYS, 2))])
-            for field in fields(Posture)
-            if field.name in UNREST
-        },
+        unrest=random_unrest(random),
     )
+
+
+def random_unrest(random: np.random.Generator) -> dict[str, np.ndarray]:
+    """For each angle of UNREST (2, SWAYS, sides): rounds a second, and phases."""
+    return {
+        field.name: np.stack([random.uniform(0.1, 0.55, (SWAYS, 2)), random.random((SWAYS, 2))])
+        for field in fields(Posture)
+        if field.name in UNREST
+    }
+
+
+def wandering(name: str, waves: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """How far an angle of UNREST wanders at these times, degrees (f, sides)."""
+    rate, phase = waves
+    return np.sin(2 * np.pi * (rate * seconds[:, None, None] + phase)).mean(1) * UNREST[name] * 1.4

@@ -20,12 +20,12 @@ LEFT_EDGE, RIGHT_EDGE = np.inf, -np.inf  # angles of the visible edges on the pe
 class Tube:
     """Maps places on the trunk to pixels. Share: along the spine; angle: 0 ahead, pi/2 on the person's left."""
 
-    def __init__(self, figure: Figure):
+    def __init__(self, figure: Figure, widths: np.ndarray = WIDTHS, depths: np.ndarray = DEPTHS):
         proportions = figure.appearance.proportions
         girth = proportions.girth**0.7
         usual_hips, usual_shoulders = 0.056, 0.102
         breadth = np.interp(RINGS, [0, 1], [proportions.hips / usual_hips, proportions.shoulders / usual_shoulders])
-        self.widths, self.depths = WIDTHS * breadth * girth * figure.unit, DEPTHS * girth * figure.unit
+        self.widths, self.depths = widths * breadth * girth * figure.unit, depths * girth * figure.unit
         self.figure = figure
         self.hips = figure.middle(points.LEFT_HIP, points.RIGHT_HIP)
         self.neck = figure.body[:, points.NECK]
@@ -159,7 +159,7 @@ def skirt(figure: Figure, legs_depth: np.ndarray) -> Layer:
         for hip, knee in ((points.LEFT_HIP, points.LEFT_KNEE), (points.RIGHT_HIP, points.RIGHT_KNEE))
     )
     waist = Tube(figure).at([WAIST, WAIST, -0.02, -0.02], [LEFT_EDGE, RIGHT_EDGE, LEFT_EDGE, RIGHT_EDGE])
-    hull = _hulls(np.concatenate([waist, first, second], axis=1))
+    hull = hulls(np.concatenate([waist, first, second], axis=1))
     middle = hull.mean(1, keepdims=True)
     wider = middle + (hull - middle) * (1 + 14 * LINE)
     on_the_right = np.where((first - second).mean(1, keepdims=True)[..., :1] > 0, first, second)
@@ -171,7 +171,7 @@ def skirt(figure: Figure, legs_depth: np.ndarray) -> Layer:
     return Layer(depth, [Shape(wider, edge(cloth)), Shape(hull, cloth), Shape(dark, shade(cloth, 0.86))])
 
 
-def _hulls(corners: np.ndarray) -> np.ndarray:
+def hulls(corners: np.ndarray) -> np.ndarray:
     """The convex hulls of (f, k, 2). Each is filled up to k points with its last point."""
     hulls = np.empty_like(corners)
     for frame, cloud in enumerate(corners.astype(np.float32)):
