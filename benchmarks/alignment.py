@@ -1,4 +1,4 @@
-"""Draws how alignment deals with the cases that break a plain ratio of lengths: docs/alignment.png.
+"""Draws docs/alignment.png: alignment in cases in which a simple ratio of lengths fails.
 
 python -m benchmarks.alignment
 """
@@ -23,23 +23,23 @@ LEGS = (points.RIGHT_KNEE, points.RIGHT_ANKLE, points.LEFT_KNEE, points.LEFT_ANK
 
 
 def with_lengths(joints: np.ndarray, factors: Mapping[int, float], size: float = 1.0) -> np.ndarray:
-    """A figure with some bones longer or shorter (by the joint at their end), and all of it larger or smaller."""
+    """The figure `size` times as large. factors: of bone lengths, by the joint at the end of the bone."""
     joints = joints * (ASPECT, 1)
     changed = joints.copy()
     for joint, parent, _, _ in SKELETON:
         changed[joint] = changed[parent] + size * factors.get(joint, 1.0) * (joints[joint] - joints[parent])
-    changed[:, 1] += 0.94 - changed[:, 1].max()  # stand on the same floor
+    changed[:, 1] += 0.94 - changed[:, 1].max()  # stands on the same floor
     return changed / (ASPECT, 1)
 
 
 def child(joints: np.ndarray) -> np.ndarray:
-    """Half the size, a large head, short legs."""
+    """Half the size, with a large head and short legs."""
     short = dict.fromkeys((9, 10, 12, 13), 0.75)
     return with_lengths(joints, {0: 1.6, 14: 1.6, 15: 1.6, 16: 1.6, 17: 1.6} | short, 0.55)
 
 
 def from_the_side(joints: np.ndarray) -> np.ndarray:
-    """Turned by 80 degrees: almost no width of shoulders and hips is left."""
+    """Turned by 80 degrees, which leaves almost no width of shoulders and hips."""
     turned = joints.copy()
     middle = joints[points.NECK, 0]
     turned[:, 0] = middle + 0.17 * (joints[:, 0] - middle)
@@ -47,7 +47,7 @@ def from_the_side(joints: np.ndarray) -> np.ndarray:
 
 
 def seated(joints: np.ndarray) -> np.ndarray:
-    """Thighs towards us: drawn a third as long."""
+    """Thighs point towards the camera, and look a third as long."""
     return with_lengths(joints, {9: 0.35, 12: 0.35})
 
 
@@ -59,23 +59,23 @@ def without(joints: np.ndarray, unseen) -> Pose:
 
 
 def with_wrong_ankle(joints: np.ndarray) -> np.ndarray:
-    """One wild detection: an ankle and its toe two thirds of the canvas below the floor."""
+    """A wrong detection: an ankle and its toe, two thirds of the canvas below the floor."""
     wrong = joints.copy()
     wrong[[points.LEFT_ANKLE, points.LEFT_TOE], 1] += 0.66
     return wrong
 
 
 def in_landscape(joints: np.ndarray, size: float = 0.9) -> np.ndarray:
-    """The same person to the left in a canvas of 16:9."""
+    """The same person at the left of a canvas of 16:9."""
     x, y = (joints * (ASPECT, 1)).T
     return np.stack([(size * x + 0.1) / LANDSCAPE_ASPECT, size * y + 0.05], axis=1)
 
 
 def cases() -> dict[str, tuple[Pose, list[Pose]]]:
-    """Title -> reference, driving poses; those of `LANDSCAPE` have a canvas of 16:9."""
+    """Title -> reference, driving poses. The driving poses of `LANDSCAPE` have a canvas of 16:9."""
     walk = [walking(frame / 12) for frame in range(12)]
     turning = [from_the_side(walk[0]), *walk[1:]]
-    wild = [with_wrong_ankle(walk[0]), *walk[1:], *walk]
+    wrong = [with_wrong_ankle(walk[0]), *walk[1:], *walk]
     return {
         "an adult drives a child": (skeleton(child(standing())), [skeleton(joints) for joints in walk]),
         "frame 0 from the side": (skeleton(standing()), [skeleton(joints) for joints in turning]),
@@ -90,7 +90,7 @@ def cases() -> dict[str, tuple[Pose, list[Pose]]]:
         ),
         "a wrong ankle in frame 0": (
             skeleton(with_lengths(standing(), dict.fromkeys((9, 10, 12, 13), 0.8))),
-            [skeleton(joints) for joints in wild],
+            [skeleton(joints) for joints in wrong],
         ),
         LANDSCAPE: (skeleton(standing()), [skeleton(in_landscape(joints)) for joints in walk]),
     }
@@ -110,7 +110,7 @@ def row(title: str, reference: Pose, driving: list[Pose]) -> np.ndarray:
 
 
 def drawn(pose: Pose, width: int, height: int) -> np.ndarray:
-    """The pose on a canvas of this size, in the middle of a panel."""
+    """The pose on a canvas of this size, vertically centered in a panel."""
     above = HEIGHT - height
     stroke = max(1, round(4 * (height / HEIGHT) ** 0.5))
     drawing = draw_pose(pose, height, width, stick_width=stroke, point_radius=stroke)

@@ -22,7 +22,7 @@ from unianimate_core.pose import Pose, draw_poses
 from unianimate_core.storage.atomic import replacing
 
 from .comparison.codec import load_codec
-from .comparison.options import ComparisonParser, bench_of, drawn_clips, sampling_of
+from .comparison.options import ComparisonParser, bench_of, drawn_clips, settings_of
 from .comparison.rows import UNIFIED, load_compared
 
 ROWS = ("reference", "pose", "result", "truth")
@@ -88,10 +88,10 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    sampling = sampling_of(options)
-    network = load_compared(options.network, load_codec(options.vae, options.device), sampling, options.device)
+    settings, codec = settings_of(options), load_codec(options.vae, options.device)
+    network = load_compared(options.network, codec, settings, options.precision, options.device)
     clips = drawn_clips(options, "test", options.characters, options.frames)
-    results = bench_of(options, sampling).animated(UNIFIED, network, clips)
+    results = bench_of(options, settings, options.precision).animated(UNIFIED, network, clips)
     write_image(options.output, contact_sheet([column(*pair) for pair in zip(clips, results, strict=True)]))
     print(f"wrote {options.output}")
 

@@ -24,12 +24,13 @@ from unianimate_core.evaluation.metrics import FRAME_METRICS
 from unianimate_core.long_video.chain import new_frames, split_segments
 from unianimate_core.long_video.seams import Seams
 from unianimate_core.media.images import as_images
+from unianimate_core.sampling import SamplingSettings
 from unianimate_core.vae.autoencoder import Autoencoder
 
-from .comparison.animation import Animator, Sampling
+from .comparison.animation import ClipAnimator
 from .comparison.codec import load_codec
 from .comparison.follower import Follower
-from .comparison.options import ComparisonParser, bench_of, described, drawn_clips, sampling_of
+from .comparison.options import ComparisonParser, bench_of, described, drawn_clips, settings_of
 from .comparison.rows import Bench, Network, load_compared
 from .comparison.scores import Row, continuity_row, continuity_table
 from .report import RESULTS, write
@@ -57,11 +58,12 @@ def chains(bench: Bench, network: Network, clips: Sequence[DrawnClip], length: i
         if not prior and isinstance(network.animator, Follower):
             continue  # it starts from no noise
         segments = split_segments(total, length, seams.shared_frames)
-        sampling = dataclasses.replace(network.animator.sampling, noise_prior=prior)
-        animator = dataclasses.replace(network, animator=network.animator.sampled(sampling))
-        made_of = ("drift", length, seams, sampling)
+        own = network.animator
+        settings = own.settings if prior else dataclasses.replace(own.settings, noise_prior=0)
+        animator = dataclasses.replace(network, animator=own.sampled(settings))
+        made_of = ("drift", length, seams, settings, own.precision)
         videos = bench.videos(
-            name, animator, clips, lambda a, c, seed, s=segments, j=seams: a.chained(c, s, seed, j), *made_of
+            name, animator, clips, lambda a, c, seed, j=seams: a.chained(c, length, seed, j), *made_of
         )
         rows.append(scored(name, videos, truths, references, new_frames(segments), stretches))
     return [*rows, scored("the truth", truths, truths, references, stretches, stretches)]
@@ -93,15 +95,16 @@ def scored(
 
 def main() -> None:
     options = parse()
-    sampling = sampling_of(options)
+    settings = settings_of(options)
     codec = load_codec(options.vae, options.device)
-    network, weights = compared_network(options, codec, sampling)
+    network, weights = compared_network(options, codec, settings)
     bench = bench_of(options)
     total = options.segments * (options.frames - 1) + 1
     clips = drawn_clips(options, "validation", options.clips, total)
+    sampled = described(settings, options.precision)
     body = f"""
 {options.clips} characters and motions of the validation split, {options.segments} segments of {options.frames} frames \
-of {options.width}x{options.height} (width x height); {described(sampling)} but where a row says otherwise.
+of {options.width}x{options.height} (width x height); {sampled} but where a row says otherwise.
 
 A jump is the change where segments meet, in units of the ordinary change from frame to frame. Growth a segment is \
 that of the colors' distance to the reference, in 8-bit steps. Detail is the difference of neighboring pixels, as a \
@@ -112,16 +115,18 @@ share of the truth's. Means over clips with 95 % bootstrap intervals.
     write(options.output, "Drift over chained segments", torch.device(options.device), body, weights)
 
 
-def compared_network(options: argparse.Namespace, codec: Autoencoder, sampling: Sampling) -> tuple[Network, str]:
+def compared_network(
+    options: argparse.Namespace, codec: Autoencoder, settings: SamplingSettings
+) -> tuple[Network, str]:
     """The trained network, or the made-up one; and what the report says of its weights."""
     if options.transformer is None:
-        follower = cast(Animator, Follower(codec, options.follow))  # chains as one does, and can do nothing else
+        follower = cast(ClipAnimator, Follower(codec, options.follow))  # chains as one does, and can do nothing else
         said = (
             f"none: a made-up network that knows the truth and takes over {options.follow:.0%} of what its first frame "
             "differs by (benchmarks/comparison/follower.py)"
         )
         return Network(follower, f"follower {options.follow}", 0), said
-    network = load_compared(options.transformer, codec, sampling, options.device)
+    network = load_compared(options.transformer, codec, settings, options.precision, options.device)
     return network, f"{options.transformer.name}, {network.parameters / 1e6:.2f} M parameters"
 
 

@@ -26,7 +26,7 @@ from unianimate_core.training.presets import preset
 
 from . import train_ablation
 from .comparison.codec import load_codec
-from .comparison.options import ComparisonParser, bench_of, described, drawn_clips, sampling_of
+from .comparison.options import ComparisonParser, bench_of, described, drawn_clips, settings_of
 from .comparison.rows import (
     COPY,
     MAMBA,
@@ -59,11 +59,12 @@ LEAST_ABOVE_BASELINES, MOST_BELOW_TRANSFORMER, LARGEST_JUMP = 5.0, 1.0, 1.5
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
-    sampling, codec = sampling_of(options), load_codec(options.vae, options.device)
-    bench = bench_of(options, sampling)
+    settings, codec = settings_of(options), load_codec(options.vae, options.device)
+    bench = bench_of(options, settings, options.precision)
 
     def load(paths: Mapping[str, Path]) -> dict[str, Network]:
-        return {name: load_compared(path, codec, sampling, options.device) for name, path in paths.items()}
+        how = codec, settings, options.precision, options.device
+        return {name: load_compared(path, *how) for name, path in paths.items()}
 
     files, steps = ({}, 0) if options.ablations is None else train_ablation.finished(options.ablations)
     shipped = load({UNIFIED: options.transformer} | ({MAMBA: options.mamba} if options.mamba.is_file() else {}))
@@ -175,10 +176,11 @@ def introduction(options: argparse.Namespace, scorer: Scorer) -> str:
         else ""
     )
     missing = f" LPIPS and FVD need files that were not at hand: {', '.join(scorer.missing)}." if scorer.missing else ""
+    sampled = described(settings_of(options), options.precision)
     return f"""
 {options.clips} characters and motions of the test split{world}, {options.frames} frames of \
 {options.width}x{options.height} (width x height); {options.long_clips} long videos of {options.segments} \
-segments{fewer}.{alike} {described(sampling_of(options))}, for every network; the noise of a clip is the same in every \
+segments{fewer}.{alike} {sampled}, for every network; the noise of a clip is the same in every \
 row. The text states are zeros and there is no image embedding.
 
 Means over clips with 95 % bootstrap intervals over clips; the last column is the mean difference on the same clips. \

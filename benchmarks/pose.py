@@ -1,11 +1,11 @@
-"""How fast a video becomes drawn poses, and how much memory that takes, against the authors' way in the same run.
+"""Speed and memory of turning a video into drawn poses, compared with the authors' way in the same run.
 
     python -m benchmarks.pose                                             # stand-in networks of the real cost
     python -m benchmarks.pose --detector yolox_l.onnx --keypoints dw-ll_ucoco_384.onnx --device cuda
 
-The authors' way: every frame is read, then frame after frame goes through the detector, person after person through
-the key-point network, one at a time on all threads, and is drawn, one at a time. Here it uses this package's own
-resizing, decoding and drawing, so what is compared is the order of work alone; their Python is not slower in it.
+The authors' way reads all frames first. Then each frame goes through the detector, each person through the keypoint
+network and each pose is drawn, one at a time, on all threads. Here it uses this package's own resizing, decoding and
+drawing, so the comparison is about the order of work alone, not about the speed of their Python.
 """
 
 from __future__ import annotations
@@ -24,30 +24,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import onnx
 import onnxruntime
-from onnx import helper, numpy_helper
 
 from tests.support.pose_networks import write_detector, write_keypoint_network
-from unianimate_core.pose import PoseDetector, choose_people, draw_pose, iter_drawn
+from unianimate_core.pose import Pose, PoseDetector, choose_people, draw_pose, iter_drawn
 from unianimate_core.pose.detection.onnx_session import DETECTOR, KEYPOINT_NETWORK, Network
 from unianimate_core.pose.detection.pipeline import cores, estimate, search
 from unianimate_core.pose.drawing.resize import resize_bilinear
-from unianimate_core.pose.keypoints import Pose
+
+from .pose_stand_ins import STAND_IN_NOTE, costly_stand_ins
 
 RESULTS = Path(__file__).parent / "results"
 HEIGHT, WIDTH = 768, 512  # of the drawn poses
-TOWER_STAGES = (64, 128, 256, 512, 1024)
-"""Channels of the stand-ins' convolutions, each stage at half the resolution of the one before."""
-DETECTOR_CONVOLUTIONS = (3, 4, 6, 5, 2)
-"""Convolutions 3x3 a stage: 155 GFLOP for 640x640, as YOLOX-L."""
-KEYPOINT_CONVOLUTIONS = (0, 3, 4, 2, 1)
-"""20 GFLOP for 384x288, as RTMPose-L with 133 points."""
-
-STAND_IN_NOTE = (
-    "A stand-in is a small network with known answers beside plain convolutions of the same cost in all (155 and "
-    "20 GFLOP); the released networks mix other layers, so their frames a second differ and their ratio may"
-)
 
 
 def main() -> None:
@@ -95,18 +83,18 @@ def _report(arguments: argparse.Namespace, folder: Path) -> str:
             f"- Command: `python -m benchmarks.pose {' '.join(sys.argv[1:])}`".rstrip(" `") + "`",
             f"- Networks: {weights}",
             f"- Video: {arguments.frames} frames of 1280x720 with one person, decoded by OpenCV; drawn at "
-            f"{WIDTH}x{HEIGHT}; medians (and extremes) of {arguments.rounds} rounds, the ways taken in turns",
+            f"{WIDTH}x{HEIGHT}; medians (and extremes) of {arguments.rounds} rounds, each of which runs all ways",
             *([] if real else [f"- {STAND_IN_NOTE}"]),
             "",
-            "| way | frames a second | times the authors' in the same round |",
+            "| way | frames per second | ratio to the authors' way in the same round |",
             "|---|---|---|",
             *rows,
             "",
-            "Between searched frames the same people's boxes are followed on straight lines; "
-            "all other rows give the authors' key points in every frame.",
+            "Between searched frames, boxes move in straight lines; the row in which every frame is searched gives the "
+            "authors' keypoints.",
             "",
-            "Memory, each count in a process of its own, with stand-ins that cost nothing (what is held does not "
-            "depend on their cost):",
+            "Peak memory, each in a separate process, with stand-ins without the added convolutions (which do not "
+            "change the number of frames in memory):",
             "",
             "| frames | peak memory |",
             "|---|---|",
@@ -121,7 +109,7 @@ def _spread(values: list[float]) -> str:
 
 
 def _ways(video: Path, files: tuple[Path, Path], device: str) -> dict[str, Callable[[int], int]]:
-    """Name -> work on so many frames of the video, the authors' way first."""
+    """Name -> function that processes a number of frames of the video. The authors' way is first."""
     all_threads = Network(files[0], DETECTOR, device), Network(files[1], KEYPOINT_NETWORK, device)
     detector = PoseDetector(*files, device=device)
     return {
@@ -135,7 +123,7 @@ def _ways(video: Path, files: tuple[Path, Path], device: str) -> dict[str, Calla
 
 
 def authors_way(detector: Network, keypoint_network: Network, frames: Iterator[np.ndarray]) -> int:
-    """Returns the number of images drawn."""
+    """Draws all frames one by one, and returns their number."""
     people = []
     for frame in list(frames):
         found = [estimate(keypoint_network, [(frame, box)]) for box in search(detector, [frame])[0].boxes]
@@ -145,58 +133,13 @@ def authors_way(detector: Network, keypoint_network: Network, frames: Iterator[n
 
 
 def our_way(detector: PoseDetector, frames: Iterator[np.ndarray], detect_every: int) -> int:
-    """Returns the number of images drawn."""
+    """Draws all frames, and returns their number."""
     poses = choose_people(list(detector.iter_poses(frames, detect_every=detect_every)))
     return sum(1 for _ in iter_drawn(poses, HEIGHT, WIDTH))
 
 
-def costly_stand_ins(folder: Path) -> tuple[Path, Path]:
-    """Networks with known answers that cost what the released ones cost."""
-    people = [(320, 180, 150, 300, 0.9)]
-    detector = write_detector(folder / "plain_detector.onnx", people)
-    keypoints = write_keypoint_network(folder / "plain_keypoints.onnx")
-    return (
-        with_tower(detector, folder / "detector.onnx", "output", DETECTOR_CONVOLUTIONS),
-        with_tower(keypoints, folder / "keypoints.onnx", "simcc_x", KEYPOINT_CONVOLUTIONS),
-    )
-
-
-def with_tower(source: Path, path: Path, output: str, convolutions: tuple[int, ...]) -> Path:
-    """The network with a tower of convolutions beside it, whose mean, times zero, is added to an output."""
-    model = onnx.load(str(source))
-    graph = model.graph
-    rng = np.random.default_rng(0)
-    value, channels = graph.input[0].name, 3
-    for stage, (width, count) in enumerate(zip(TOWER_STAGES, convolutions, strict=True)):
-        for number in range(count + 1):
-            kernel = 2 if number == 0 else 3  # the first one of a stage only halves the resolution
-            name = f"tower.{stage}.{number}"
-            weight = rng.standard_normal((width, channels, kernel, kernel), np.float32) * (2 / channels) ** 0.5 / kernel
-            graph.initializer.append(numpy_helper.from_array(weight, name))
-            strides, pads = ([2, 2], [0] * 4) if number == 0 else ([1, 1], [1] * 4)
-            graph.node.extend(
-                [
-                    helper.make_node("Conv", [value, name], [f"{name}.sum"], strides=strides, pads=pads),
-                    helper.make_node("Sigmoid", [f"{name}.sum"], [f"{name}.gate"]),
-                    helper.make_node("Mul", [f"{name}.sum", f"{name}.gate"], [f"{name}.out"]),
-                ]
-            )
-            value, channels = f"{name}.out", width
-    next(node for node in graph.node if output in node.output).output[0] = "answer"
-    graph.initializer.append(numpy_helper.from_array(np.zeros(1, np.float32), "nothing"))
-    graph.node.extend(
-        [
-            helper.make_node("ReduceMean", [value], ["mean"], keepdims=0),
-            helper.make_node("Mul", ["mean", "nothing"], ["zero"]),
-            helper.make_node("Add", ["answer", "zero"], [output]),
-        ]
-    )
-    onnx.save(model, str(path))
-    return path
-
-
 def write_video(path: Path, frames: int) -> Path:
-    """Coarse noise that drifts, 1280x720: enough for a codec to have work and an image to change."""
+    """Coarse drifting noise, 1280x720: it gives the codec work, and every frame differs."""
     noise = np.random.default_rng(0).integers(0, 256, (24, 44, 3), np.uint8)
     scene = cv2.resize(noise, (1280 + 64, 720), interpolation=cv2.INTER_CUBIC)
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), 30, (1280, 720))
@@ -243,7 +186,7 @@ def _peak_memory(arguments: argparse.Namespace) -> str:
 
 
 def _load() -> str:
-    """Processes that want the processor; the ratio says little where others do."""
+    """Processes that wait for the processor. Others make the ratio unreliable."""
     return f"{os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else "unknown"
 
 
@@ -258,11 +201,11 @@ def _hardware(device: str) -> str:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--detector", type=Path, help="yolox_l.onnx; left out, a stand-in of its cost")
-    parser.add_argument("--keypoints", type=Path, help="dw-ll_ucoco_384.onnx; left out, a stand-in of its cost")
+    parser.add_argument("--detector", type=Path, help="yolox_l.onnx (default: a stand-in of its cost)")
+    parser.add_argument("--keypoints", type=Path, help="dw-ll_ucoco_384.onnx (default: a stand-in of its cost)")
     parser.add_argument("--device", default="cpu", choices=["cpu", "cuda", "directml", "coreml"])
     parser.add_argument("--frames", type=int, default=16, help="frames of the video")
-    parser.add_argument("--rounds", type=int, default=5, help="how often each way is timed")
+    parser.add_argument("--rounds", type=int, default=5, help="number of measurements of each way")
     parser.add_argument("--memory-frames", type=int, nargs="*", default=[100, 500, 2000])
     parser.add_argument("--memory-of", type=int, help=argparse.SUPPRESS)
     return parser.parse_args()

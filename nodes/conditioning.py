@@ -1,8 +1,9 @@
-"""From images to conditioning: what guides one clip, for any sampler."""
+"""What guides one clip, as conditioning for any of ComfyUI's samplers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from comfy_api.latest import io
@@ -11,60 +12,71 @@ from torch import Tensor
 
 from ..unianimate_core.config import LATENT_CHANNELS, ModelConfig
 from ..unianimate_core.diffusion import LATENT_SCALE
+from ..unianimate_core.driving import DrawnPoses
 from ..unianimate_core.encoders import resize_for_clip
+from ..unianimate_core.guidance import Guidance
+from ..unianimate_core.media.images import FITS, check_images
 from ..unianimate_core.model.conditions import PoseRange
-from . import images as images
 from .host_model import CLIP_INPUTS, ClipInputs, UniAnimate
 from .messages import say
 
 
 def guidance_inputs(poses: io.Input | None = None) -> list[io.Input]:
-    """The inputs that describe a clip, which every sampling node takes. poses: in place of drawn ones."""
-    drawn = io.Image.Input("poses", tooltip="The driving poses, drawn; one frame each. A single one reposes the image.")
+    """The inputs that describe a clip, which every sampling node has. poses: in place of drawn ones."""
+    drawn = io.Image.Input("poses", tooltip="Driving poses, drawn, one frame each. A single pose reposes the image.")
     return [
-        io.Model.Input("model", tooltip="From Load UniAnimate; patches such as Context Windows or LoRA may be on it."),
+        io.Model.Input("model", tooltip="From Load UniAnimate. It may carry LoRAs, Context Windows and other patches."),
         io.Vae.Input("vae", tooltip="Any VAE of Stable Diffusion 1.x or 2.x."),
         io.Image.Input("reference_image", tooltip="One image of the person to animate."),
-        io.Image.Input("reference_pose", tooltip="The pose of the person in the reference image, drawn on its canvas."),
+        io.Image.Input("reference_pose", tooltip="The person's pose in the reference image, drawn on its canvas."),
         poses or drawn,
         io.Clip.Input(
-            "clip", optional=True, tooltip="From Load UniAnimate. Left out: zeros in place of the empty prompt."
+            "clip", optional=True, tooltip="From Load UniAnimate. Without it, zeros replace the empty prompt."
         ),
         io.ClipVision.Input(
             "clip_vision",
             optional=True,
-            tooltip="From Load UniAnimate. Left out: nothing said of the reference image.",
+            tooltip="From Load UniAnimate. Without it, the network gets no embedding of the reference image.",
         ),
         io.Image.Input(
-            "first_frame",
-            optional=True,
-            tooltip="An image that frame 0 shall be, for instance the end of a clip before.",
+            "first_frame", optional=True, tooltip="An image for the clip to begin with, such as a clip's last frame."
         ),
         io.Int.Input(
-            "width", default=512, min=64, max=4096, step=64, tooltip="In pixels. Trained at 512x768; 768x1216 works."
+            "width", default=512, min=64, max=4096, step=64, tooltip="In pixels. 512x768 was trained; 768x1216 works."
         ),
         io.Int.Input("height", default=768, min=64, max=4096, step=64, tooltip="In pixels, a multiple of 64."),
         io.Combo.Input(
             "fit",
-            options=images.FITS,
+            options=list(FITS),
             default="crop",
-            tooltip="How reference, poses and first frame get the clip's shape: cut, with black bars, or squashed.",
+            tooltip="How images get the clip's shape: cropped, padded in black, or stretched.",
         ),
     ]
 
 
 def pose_inputs() -> list[io.Input]:
-    """How much, and when, the poses guide."""
+    """How strongly, and over which share of the run, the poses guide."""
     percent = {"min": 0.0, "max": 1.0, "step": 0.01}
     return [
         io.Float.Input(
-            "pose_strength", default=1.0, min=0.0, max=4.0, step=0.05, tooltip="1 as trained; try 0.8 for stiff motion."
+            "pose_strength", default=1.0, min=0.0, max=4.0, step=0.05, tooltip="1 as trained. Try 0.8 for stiff motion."
         ),
         io.Float.Input(
-            "pose_start", default=0.0, **percent, tooltip="Share of the run at which the poses begin to guide."
+            "pose_start_percent", default=0.0, **percent, tooltip="Share of the run at which poses begin to guide."
         ),
-        io.Float.Input("pose_end", default=1.0, **percent, tooltip="Share of the run at which the poses stop guiding."),
+        io.Float.Input(
+            "pose_end_percent", default=1.0, **percent, tooltip="Share of the run at which poses stop guiding."
+        ),
     ]
+
+
+@dataclass(frozen=True)
+class Encoders:
+    """ComfyUI's VAE, CLIP and CLIP_VISION; the last two may be None."""
+
+    vae: Any
+    clip: Any = None
+    clip_vision: Any = None
 
 
 @dataclass(frozen=True)
@@ -77,64 +89,46 @@ class Clip:
     latent_size: tuple[int, int, int]
 
 
-def prepare_clip(
-    model,
-    vae,
-    reference_image: Tensor,
-    reference_pose: Tensor,
-    poses: Tensor,
-    width: int,
-    height: int,
-    fit: str,
-    *,
-    pose_range: PoseRange,
-    clip=None,
-    clip_vision=None,
-    first_frame: Tensor | None = None,
-    node_id: str | None = None,
-) -> Clip:
-    """Check and encode everything that guides one clip. Raises ValueError in one sentence for what does not fit."""
-    config = network_config(model)
-    images.check_size(width, height)
-    check_vae(vae)
-    reference = images.check_images("reference_image", reference_image, single=True)
-    reference_pose = images.check_images("reference_pose", reference_pose, single=True)
-    poses = images.check_images("poses", poses)
-    images.check_same_canvas("poses", poses, "reference_pose", reference_pose, "draw both on the same canvas")
-    if fit != "stretch":
-        remedy = "draw the pose on the image's canvas, or set fit to stretch"
-        images.check_same_canvas("reference_pose", reference_pose, "reference_image", reference, remedy)
-    if first_frame is not None:
-        first_frame = images.check_images("first_frame", first_frame, single=True)
-        first_frame = images.fit_images(first_frame, width, height, fit)
+def drawn_poses(poses: Tensor) -> DrawnPoses:
+    """An IMAGE of drawn poses. Raises ValueError if a pose is no image."""
+    return DrawnPoses(check_images("poses", poses))
 
+
+def prepare_clip(model, encoders: Encoders, guidance: Guidance, node_id: str | None = None) -> Clip:
+    """Encode everything that guides one clip. Raises ValueError if a model does not fit."""
+    config = network_config(model)
+    check_vae(encoders.vae)
+    image = None
+    if encoders.clip_vision is not None:
+        image = embed_image(encoders.clip_vision, config, guidance.seen_reference())
+    pose, first_frame = guidance.reference_pose, guidance.first_frame
     inputs = ClipInputs(
-        poses=images.fit_images(poses, width, height, fit),
-        reference_latent=encode_image(vae, images.fit_images(reference, width, height, fit)),
-        reference_pose=images.fit_images(reference_pose, width, height, fit),
-        image=None if clip_vision is None else embed_image(clip_vision, config, reference, width, height, fit),
-        first_frame=first_frame,
-        pose_range=pose_range,
+        poses=guidance.fitted_poses(),
+        reference_latent=encode_image(encoders.vae, guidance.fitted(guidance.reference_image)),
+        reference_pose=None if pose is None else guidance.fitted(pose),
+        image=image,
+        first_frame=None if first_frame is None else guidance.fitted(first_frame),
+        pose_range=guidance.pose_range,
     )
-    text = empty_prompt(clip, config)
-    tell_left_out(node_id, config, clip=clip, clip_vision=clip_vision)
+    text = empty_prompt(encoders.clip, config)
+    warn_left_out(node_id, config, clip=encoders.clip, clip_vision=encoders.clip_vision)
     return Clip(
         inputs,
         positive=[[text, {CLIP_INPUTS: inputs}]],
         negative=[[text, {}]],
-        latent_size=(len(poses), height // 8, width // 8),
+        latent_size=(len(guidance), guidance.height // 8, guidance.width // 8),
     )
 
 
 def network_config(model) -> ModelConfig:
-    """The configuration of a MODEL. Raises ValueError where it is another network than UniAnimate."""
+    """The configuration of a MODEL. Raises ValueError if it is another network than UniAnimate."""
     if not isinstance(model.model, UniAnimate):
         raise ValueError(f"model is {type(model.model).__name__}, not UniAnimate: connect the MODEL of Load UniAnimate")
     return model.model.network.config
 
 
 def check_vae(vae) -> None:
-    """Raises ValueError where the VAE is not one of Stable Diffusion 1.x or 2.x."""
+    """Raises ValueError if the VAE is not one of Stable Diffusion 1.x or 2.x."""
     if vae is None:
         raise ValueError("vae is empty: the node before gave none, load a VAE of Stable Diffusion 1.x or 2.x")
     channels = vae.latent_channels
@@ -146,14 +140,13 @@ def check_vae(vae) -> None:
 
 
 def encode_image(vae, image: Tensor) -> Tensor:
-    """1 3 H W in 0..1 to 1 4 h w in latent units."""
+    """1 3 H W in [0, 1] to 1 4 h w in latent units."""
     return LATENT_SCALE * vae.encode(rearrange(image, "b c h w -> b h w c")).float().cpu()
 
 
-def embed_image(clip_vision, config: ModelConfig, reference: Tensor, width: int, height: int, fit: str) -> Tensor:
-    """The image embedding, 1 1 C, of the part of the reference that the clip shows."""
-    image = resize_for_clip(images.frame(reference, width, height, fit))
-    output = clip_vision.encode_image(rearrange(image, "b c h w -> b h w c"))
+def embed_image(clip_vision, config: ModelConfig, image: Tensor) -> Tensor:
+    """The embedding, 1 1 C, of an image 1 3 h w in [0, 1]. Raises ValueError if its width is not the network's."""
+    output = clip_vision.encode_image(rearrange(resize_for_clip(image), "b c h w -> b h w c"))
     embedding = output["image_embeds"].float().cpu()
     if embedding.shape[-1] != config.context_dim:
         raise ValueError(
@@ -176,8 +169,8 @@ def empty_prompt(clip, config: ModelConfig) -> Tensor:
     return text
 
 
-def tell_left_out(node_id: str | None, config: ModelConfig, **encoders) -> None:
-    """Say so where the released network, which was trained with CLIP, runs without it."""
+def warn_left_out(node_id: str | None, config: ModelConfig, **encoders) -> None:
+    """Warn if the released network, which was trained with CLIP, runs without it."""
     left_out = [name for name, encoder in encoders.items() if encoder is None]
     if left_out and config.context_dim == 1024:
         say(node_id, f"{' and '.join(left_out)} not connected: zeros instead, the likeness will suffer")
@@ -196,15 +189,33 @@ class UniAnimateConditioning(io.ComfyNode):
             outputs=[
                 io.Conditioning.Output(display_name="positive"),
                 io.Conditioning.Output(display_name="negative", tooltip="The empty prompt alone."),
-                io.Latent.Output(tooltip="Empty, one latent a frame: sample it with denoise 1."),
+                io.Latent.Output(tooltip="Empty, one latent a frame. Sample it with denoise 1."),
             ],
             hidden=[io.Hidden.unique_id],
         )
 
     @classmethod
-    def execute(cls, pose_strength, pose_start, pose_end, **guidance) -> io.NodeOutput:
-        pose_range = PoseRange(pose_strength, pose_start, pose_end)
-        prepared = prepare_clip(**guidance, pose_range=pose_range, node_id=cls.hidden.unique_id)
-        frames, height, width = prepared.latent_size
-        latent = {"samples": torch.zeros(frames, LATENT_CHANNELS, height, width)}
+    def execute(
+        cls,
+        model,
+        vae,
+        reference_image,
+        reference_pose,
+        poses,
+        width,
+        height,
+        fit,
+        pose_strength,
+        pose_start_percent,
+        pose_end_percent,
+        clip=None,
+        clip_vision=None,
+        first_frame=None,
+    ) -> io.NodeOutput:
+        pose_range = PoseRange(pose_strength, pose_start_percent, pose_end_percent)
+        driving = drawn_poses(poses)
+        guidance = Guidance(reference_image, reference_pose, driving, width, height, fit, first_frame, pose_range)
+        prepared = prepare_clip(model, Encoders(vae, clip, clip_vision), guidance, cls.hidden.unique_id)
+        frames, rows, columns = prepared.latent_size
+        latent = {"samples": torch.zeros(frames, LATENT_CHANNELS, rows, columns)}
         return io.NodeOutput(prepared.positive, prepared.negative, latent)

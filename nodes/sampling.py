@@ -1,9 +1,8 @@
-"""The sampling node, and how the authors' sampling runs on ComfyUI's samplers."""
+"""The sampling node, and the authors' sampling on ComfyUI's samplers."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import comfy.model_management
 import comfy.samplers
@@ -16,12 +15,14 @@ from torch import Tensor
 
 from ..unianimate_core import diffusion
 from ..unianimate_core.config import LATENT_CHANNELS
-from ..unianimate_core.diffusion import TIMESTEPS, ddim_timesteps
+from ..unianimate_core.diffusion import NOISE_PRIOR, TIMESTEPS, ddim_timesteps
+from ..unianimate_core.guidance import Guidance
 from ..unianimate_core.model.conditions import PoseRange
-from .conditioning import Clip, guidance_inputs, pose_inputs, prepare_clip
+from ..unianimate_core.sampling import SamplingSettings
+from .conditioning import Clip, Encoders, drawn_poses, guidance_inputs, pose_inputs, prepare_clip
 from .messages import say
 
-# A run that begins below this timestep is not given enough noise to make something new.
+# A run that begins below this timestep has too little noise to make anything new.
 NOISY = 900
 
 
@@ -32,7 +33,7 @@ class UniAnimateSample(io.ComfyNode):
             node_id="UniAnimateSample",
             display_name="UniAnimate Sample",
             category="UniAnimate",
-            description="Animates the person of a reference image by driving poses. VAE Decode makes images of it.",
+            description="Animates the person of a reference image by driving poses. VAE Decode turns it into images.",
             search_aliases=["unianimate", "animate person", "pose to video", "repose"],
             inputs=[*guidance_inputs(), *sampling_inputs(), *pose_inputs()],
             outputs=[io.Latent.Output(tooltip="One latent a frame, for VAE Decode.")],
@@ -40,38 +41,52 @@ class UniAnimateSample(io.ComfyNode):
         )
 
     @classmethod
-    def execute(cls, model, pose_strength, pose_start, pose_end, **inputs) -> io.NodeOutput:
-        sampling, images = Sampling.taken_from(inputs)
-        pose_range = PoseRange(pose_strength, pose_start, pose_end)
-        clip = prepare_clip(model, **images, pose_range=pose_range, node_id=cls.hidden.unique_id)
-        tell_late_start(cls.hidden.unique_id, model, sampling)
-        samples = sample(model, clip, starting_latents(clip, sampling), sampling)
+    def execute(
+        cls,
+        model,
+        vae,
+        reference_image,
+        reference_pose,
+        poses,
+        width,
+        height,
+        fit,
+        seed,
+        steps,
+        cfg,
+        sampler_name,
+        scheduler,
+        noise_prior,
+        offset_noise,
+        ending,
+        pose_strength,
+        pose_start_percent,
+        pose_end_percent,
+        clip=None,
+        clip_vision=None,
+        first_frame=None,
+    ) -> io.NodeOutput:
+        pose_range = PoseRange(pose_strength, pose_start_percent, pose_end_percent)
+        driving = drawn_poses(poses)
+        guidance = Guidance(reference_image, reference_pose, driving, width, height, fit, first_frame, pose_range)
+        settings = SamplingSettings(seed, steps, cfg, noise_prior, offset_noise, ending)
+        sampler = HostSampler(sampler_name, scheduler)
+        prepared = prepare_clip(model, Encoders(vae, clip, clip_vision), guidance, cls.hidden.unique_id)
+        warn_late_start(cls.hidden.unique_id, model, sampler, settings)
+        samples = sample(model, prepared, starting_latents(prepared, settings), settings, sampler)
         return io.NodeOutput({"samples": samples})
 
 
 @dataclass(frozen=True)
-class Sampling:
-    """How a clip is denoised: the inputs of sampling_inputs, by their names."""
+class HostSampler:
+    """The names of a sampler and a scheduler of ComfyUI."""
 
-    seed: int
-    steps: int
-    guidance: float
-    sampler: str
-    scheduler: str
-    noise_prior: int
-    offset_noise: float
-    ending: str
-
-    @classmethod
-    def taken_from(cls, inputs: dict[str, Any]) -> tuple[Sampling, dict[str, Any]]:
-        """These of a node's inputs, and the others."""
-        names = {field.name for field in fields(cls)}
-        own = {name: value for name, value in inputs.items() if name in names}
-        return cls(**own), {name: value for name, value in inputs.items() if name not in names}
+    name: str = "euler"
+    scheduler: str = "ddim_uniform"
 
 
-def sampling_inputs(prior: int = 949, seed_control: bool | io.ControlAfterGenerate = True) -> list[io.Input]:
-    """How a clip is denoised. The defaults are the authors'; prior: that of the noise prior."""
+def sampling_inputs(prior: int = NOISE_PRIOR, seed_control: bool | io.ControlAfterGenerate = True) -> list[io.Input]:
+    """How a clip is denoised. The defaults are the authors'. prior: the noise prior's timestep."""
     return [
         io.Int.Input(
             "seed",
@@ -82,18 +97,22 @@ def sampling_inputs(prior: int = 949, seed_control: bool | io.ControlAfterGenera
             tooltip="The same seed gives the same video, on any device.",
         ),
         io.Int.Input(
-            "steps", default=30, min=1, max=1000, tooltip="30 by default, 50 in the paper; 20 is often enough."
+            "steps",
+            default=30,
+            min=1,
+            max=1000,
+            tooltip="30 in the authors' code, 50 in the paper. Try 20.",
         ),
         io.Float.Input(
-            "guidance",
+            "cfg",
             default=2.5,
             min=1.0,
             max=20.0,
             step=0.1,
-            tooltip="How strongly reference and poses are followed. 1 halves the time; above 4 colors burn.",
+            tooltip="Guidance scale, how closely the conditions are followed. 1 halves the time; above 4 colors burn.",
         ),
         io.Combo.Input(
-            "sampler",
+            "sampler_name",
             options=comfy.samplers.SAMPLER_NAMES,
             default="euler",
             tooltip="euler with ddim_uniform is the authors' DDIM.",
@@ -102,15 +121,15 @@ def sampling_inputs(prior: int = 949, seed_control: bool | io.ControlAfterGenera
             "scheduler",
             options=comfy.samplers.SCHEDULER_NAMES,
             default="ddim_uniform",
-            tooltip="ddim_uniform is the authors', with 31 steps for 30. Below 10 steps take sgm_uniform.",
+            tooltip="ddim_uniform is the authors' (31 steps for 30). Below 10 steps try sgm_uniform.",
         ),
         io.Int.Input(
             "noise_prior",
             default=prior,
             min=0,
             max=999,
-            tooltip="Starts from the reference image, diffused to this timestep, which keeps background and colors. "
-            "Larger is weaker: try 959 to 969 where too much of it stays. 0 starts from pure noise.",
+            tooltip="Starts from the reference image diffused to this timestep, which keeps background and colors. "
+            "Larger is weaker: try 959 to 969 if too much of it stays. 0 starts from pure noise.",
         ),
         io.Float.Input(
             "offset_noise",
@@ -118,32 +137,32 @@ def sampling_inputs(prior: int = 949, seed_control: bool | io.ControlAfterGenera
             min=0.0,
             max=1.0,
             step=0.01,
-            tooltip="Noise of a whole frame's brightness; 0.1 as trained.",
+            tooltip="Noise in a whole frame's brightness. 0.1 as trained.",
         ),
         io.Combo.Input(
             "ending",
             options=["clean", "upstream"],
             default="clean",
-            tooltip="clean removes all noise; upstream leaves the little that the authors' sampling left.",
+            tooltip="clean removes all noise; upstream leaves the little that the authors' sampling leaves.",
         ),
     ]
 
 
-def tell_late_start(node_id: str | None, model, sampling: Sampling) -> None:
-    """Say so where so few steps are taken that the run begins far below the noise it is given."""
+def warn_late_start(node_id: str | None, model, sampler: HostSampler, settings: SamplingSettings) -> None:
+    """Warn if so few steps are taken that the run begins far below the noise it starts from."""
     model_sampling = model.get_model_object("model_sampling")
-    first = run_sigmas(model_sampling, sampling.scheduler, sampling.steps, "clean")[0]
-    timestep, expected = int(model_sampling.timestep(first)), sampling.noise_prior or NOISY
+    first = run_sigmas(model_sampling, sampler.scheduler, settings.steps, "clean")[0]
+    timestep, expected = int(model_sampling.timestep(first)), settings.prior() or NOISY
     if timestep < min(expected, NOISY):
-        run = f"{sampling.scheduler} with {sampling.steps} steps"
+        run = f"{sampler.scheduler} with {settings.steps} steps"
         say(node_id, f"{run} begins at timestep {timestep} of 999: noise will stay, take more")
 
 
 def run_sigmas(model_sampling, scheduler: str, steps: int, ending: str) -> Tensor:
-    """The noise levels of a run, from noisy to clean, the last being where it ends.
+    """The noise levels of a run, from noisy to clean; the last is where it ends.
 
-    ddim_uniform takes the authors' timesteps at any number of steps; ComfyUI's own differ from these at some numbers,
-    such as 27. ending "upstream": the level of timestep 0, once, since some samplers divide by the step's size.
+    ddim_uniform takes the authors' timesteps for any number of steps; ComfyUI's own differ for some, such as 27.
+    ending "upstream" ends at the level of timestep 0, once, since some samplers divide by the step's size.
     """
     levels = model_sampling.sigmas
     if scheduler == "ddim_uniform" and len(levels) == TIMESTEPS:
@@ -156,60 +175,67 @@ def run_sigmas(model_sampling, scheduler: str, steps: int, ending: str) -> Tenso
     return sigmas
 
 
-def starting_latents(clip: Clip, sampling: Sampling, *, long_video: bool = False) -> Tensor:
-    """Where the run starts, at unit variance: f 4 h w. long_video: as of the core's starting_latents."""
+def starting_latents(clip: Clip, settings: SamplingSettings, *, long_video: bool = False) -> Tensor:
+    """Where the run starts, at unit variance: f 4 h w. long_video: see diffusion.starting_latents."""
     reference = clip.inputs.reference_latent
     start = diffusion.starting_latents(
         (1, LATENT_CHANNELS, *clip.latent_size),
-        torch.Generator().manual_seed(sampling.seed),
+        torch.Generator().manual_seed(settings.seed),
         None if reference is None else rearrange(reference, "b c h w -> b c 1 h w"),
-        prior=sampling.noise_prior,
-        offset=sampling.offset_noise,
+        prior=settings.prior(long_video=long_video),
+        offset=settings.offset_noise,
         long_video=long_video,
     )
     return rearrange(start, "1 c f h w -> f c h w")
 
 
 def sample(
-    model, clip: Clip, start: Tensor, sampling: Sampling, *, held: Tensor | None = None, callback=None
+    model,
+    clip: Clip,
+    start: Tensor,
+    settings: SamplingSettings,
+    sampler: HostSampler,
+    *,
+    held: Tensor | None = None,
+    callback=None,
 ) -> Tensor:
-    """Denoise from start (f 4 h w, unit variance) with a sampler of ComfyUI; result f 4 h w, unscaled VAE latents.
+    """Denoise start (f 4 h w, unit variance) with a sampler of ComfyUI: f 4 h w, unscaled VAE latents.
 
-    held: unscaled latents of the first frames, n 4 h w, around which the others are sampled, as ComfyUI's samplers
-    inpaint. callback: called after each step, as they do; None shows a progress bar for this run alone.
-    k-diffusion's latents are larger than those of the network by sqrt(1 + sigma^2), at the start as at the end.
+    held: unscaled latents of the first frames, n 4 h w, around which the others are inpainted.
+    callback: called after each step, as ComfyUI's samplers do; None shows a progress bar for this run alone.
+    k-diffusion's latents are sqrt(1 + sigma^2) times the network's, at the start as at the end.
     """
     model_sampling = model.get_model_object("model_sampling")
-    sigmas = run_sigmas(model_sampling, sampling.scheduler, sampling.steps, sampling.ending)
+    sigmas = run_sigmas(model_sampling, sampler.scheduler, settings.steps, settings.ending)
     guider = comfy.samplers.CFGGuider(model)
     guider.set_conds(clip.positive, clip.negative)
-    guider.set_cfg(sampling.guidance)
-    # ComfyUI multiplies the noise by sigma; what is handed to it makes that sqrt(1 + sigma^2).
+    guider.set_cfg(settings.guidance_scale)
+    # ComfyUI multiplies the noise by sigma; with this factor the result is sqrt(1 + sigma^2) times the start.
     noise, known, mask = start * (1 + sigmas[0] ** -2.0) ** 0.5, torch.zeros_like(start), None
     if held is not None:
-        noise, known, mask = held_frames(noise, held, sampling.seed)
+        noise, known, mask = held_frames(noise, held, settings.seed)
     samples = guider.sample(
         noise,
         known,
-        comfy.samplers.sampler_object(sampling.sampler),
+        comfy.samplers.sampler_object(sampler.name),
         sigmas,
         denoise_mask=mask,
         callback=callback or latent_preview.prepare_callback(model, len(sigmas) - 1),
         disable_pbar=not comfy.utils.PROGRESS_BAR_ENABLED,
-        seed=sampling.seed,
+        seed=settings.seed,
     )
     samples = (samples.float() / (1 + sigmas[-1] ** 2) ** 0.5).to(comfy.model_management.intermediate_device())
     if not torch.isfinite(samples).all():
         raise ValueError(
             f"the result holds values that are not numbers (computed in {model.model.get_dtype_inference()}, "
-            f"sampler {sampling.sampler}, scheduler {sampling.scheduler}): try precision bf16 or fp32, or euler with "
+            f"sampler {sampler.name}, scheduler {sampler.scheduler}): try precision bf16 or fp32, or euler with "
             "ddim_uniform"
         )
     return samples
 
 
 def held_frames(noise: Tensor, held: Tensor, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(noise, latents, mask) for ComfyUI's inpainting, in which the first frames are known and get pure noise."""
+    """(noise, latents, mask) for ComfyUI's inpainting of all but the first frames, which get pure noise."""
     shared = len(held)
     pure = torch.randn(held.shape, generator=torch.Generator().manual_seed(seed))
     mask = torch.ones(len(noise), 1, *noise.shape[2:])

@@ -1,6 +1,6 @@
-"""UniAnimate-mini, which comes with the pack: its files, what it was trained on, and how it is best sampled.
+"""UniAnimate-mini, the small network that comes with the pack: its files, its world, and how it is sampled best.
 
-Its people are drawn (training/characters.py). models/mini/README.md says how it was made.
+models/mini/README.md says how it was trained.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .drawn_world.world import WorldSettings
+from .sampling import SamplingSettings
 
 FOLDER = Path(__file__).resolve().parents[1] / "models" / "mini"
 NETWORKS, VAES = FOLDER / "unianimate", FOLDER / "vae"
@@ -18,14 +19,22 @@ VAE = VAES / "unianimate_mini_vae.safetensors"
 WIDTH, HEIGHT, FRAMES = 128, 192, 16
 WORLD = WorldSettings(small_share=0.0)
 CHARACTER = 8
-"""A held-out person and motion, to begin with."""
-STEPS, GUIDANCE, NOISE_PRIOR = 10, 1.0, 0
+"""The number of a held-out person and motion, to begin with."""
+SETTINGS = SamplingSettings(steps=10, guidance_scale=1.0, noise_prior=0)
+
+
+def network_file(temporal: str = "transformer") -> Path:
+    """The network's file with this temporal module. Raises ValueError, or FileNotFoundError if it is absent."""
+    files = {"transformer": TRANSFORMER, "mamba": MAMBA}
+    if temporal not in files:
+        raise ValueError(f"temporal is {temporal!r}: choose transformer or mamba")
+    return found(files[temporal])
 
 
 def found(path: Path) -> Path:
-    """The path of one of these files. Raises FileNotFoundError where it is absent."""
+    """The path of one of the mini's files. Raises FileNotFoundError if it is absent."""
     if not path.is_file():
         raise FileNotFoundError(
-            f"{path} is absent: it comes with the repository, so get it back (git checkout {FOLDER}) or clone anew"
+            f"{path} is absent: it comes with the repository, so restore it (git checkout {FOLDER}) or clone again"
         )
     return path

@@ -8,20 +8,18 @@ back, so it lies between this one and one that never drifts.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from unianimate_core.drawn_world.characters import DrawnClip
-from unianimate_core.long_video.chain import chain_segments
+from unianimate_core.long_video.chain import chain_segments, split_segments
 from unianimate_core.long_video.seams import PAPERS, Handover, Seams
 from unianimate_core.media.images import as_clip, as_frames
+from unianimate_core.sampling import SamplingSettings
 from unianimate_core.vae.autoencoder import Autoencoder
-
-from .animation import Sampling
 
 
 @dataclass(frozen=True)
@@ -30,15 +28,16 @@ class Follower:
 
     codec: Autoencoder
     follow: float
-    sampling: Sampling = Sampling()  # noqa: RUF009  (frozen)
+    settings: SamplingSettings = field(default_factory=SamplingSettings)
+    precision: str = "fp32"
 
-    def sampled(self, sampling: Sampling) -> Follower:
-        """Itself: it has no noise to start from."""
+    def sampled(self, settings: SamplingSettings) -> Follower:
+        """Itself: it starts from no noise."""
         return self
 
     @torch.no_grad()
-    def chained(self, clip: DrawnClip, segments: Sequence[range], seed: int, seams: Seams = PAPERS) -> np.ndarray:
-        """As Animator.chained."""
+    def chained(self, clip: DrawnClip, length: int, seed: int, seams: Seams = PAPERS) -> np.ndarray:
+        """See ClipAnimator.chained."""
         truth = torch.cat([self.codec.encode(part) for part in as_clip(clip.frames).split(16, dim=2)], dim=2)
 
         def sample(frames: range, handover: Handover | None, own_seed: int) -> Tensor:
@@ -51,5 +50,6 @@ class Follower:
             rest = own[:, :, shared:] + self.follow * (handover.latents[:, :, -1:] - own[:, :, shared - 1 : shared])
             return torch.cat([handover.latents, rest], dim=2)
 
+        segments = split_segments(len(clip.frames), length, seams.shared_frames)
         chain = chain_segments(segments, sample, self.codec.decode, seed=seed, seams=seams)
         return np.concatenate([as_frames(self.codec.decode(segment.latents)) for segment in chain])

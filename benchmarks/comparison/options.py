@@ -13,9 +13,10 @@ import torch
 from unianimate_core import mini
 from unianimate_core.drawn_world.characters import DrawnClip, draw_clip
 from unianimate_core.drawn_world.world import Split, WorldSettings
+from unianimate_core.sampling import SamplingSettings
 from unianimate_core.vae.autoencoder import LINEAR
 
-from .animation import Sampling
+from .animation import Precision
 from .rows import Bench, digest_of
 from .scores import Kept
 
@@ -49,17 +50,18 @@ def _add_clips(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sampling(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--steps", type=int, default=mini.STEPS, help=f"of DDIM (default: {mini.STEPS})")
+    steps, scale = mini.SETTINGS.steps, mini.SETTINGS.guidance_scale
+    parser.add_argument("--steps", type=int, default=steps, help=f"of DDIM (default: {steps})")
     parser.add_argument(
-        "--guidance",
+        "--guidance-scale",
         type=float,
-        default=mini.GUIDANCE,
-        help=f"scale (default: {mini.GUIDANCE:g}; 1 is one pass a step without guidance, any other takes two)",
+        default=scale,
+        help=f"default: {scale:g}; 1 is one pass a step without guidance, any other takes two",
     )
     parser.add_argument(
         "--noise-prior",
         action=argparse.BooleanOptionalAction,
-        default=bool(mini.NOISE_PRIOR),
+        default=mini.SETTINGS.noise_prior != 0,
         help="start from the diffused reference, as the authors, or from pure noise (default for the mini)",
     )
     parser.add_argument(
@@ -107,13 +109,15 @@ def drawn_clips(
     return [draw_clip(index, frames, height, width, split=split, world=options.world) for index in range(count)]
 
 
-def sampling_of(options: argparse.Namespace) -> Sampling:
-    return Sampling(options.steps, options.guidance, options.noise_prior, options.precision)
+def settings_of(options: argparse.Namespace) -> SamplingSettings:
+    prior = None if options.noise_prior else 0
+    return SamplingSettings(steps=options.steps, guidance_scale=options.guidance_scale, noise_prior=prior)
 
 
-def described(sampling: Sampling) -> str:
+def described(settings: SamplingSettings, precision: Precision) -> str:
     """For a report's introduction."""
-    guidance = "without guidance" if sampling.guidance == 1 else f"guidance {sampling.guidance:g}"
-    start = "the authors' noise prior" if sampling.noise_prior else "pure noise"
-    precision = {"fp32": "fp32", "bf16": "bf16 mixed precision"}[sampling.precision]
-    return f"DDIM, {sampling.steps} steps, {guidance}, from {start}, in {precision}"
+    scale = settings.guidance_scale
+    guidance = "without guidance" if scale == 1 else f"guidance scale {scale:g}"
+    start = "pure noise" if settings.noise_prior == 0 else "the authors' noise prior"
+    computed = {"fp32": "fp32", "bf16": "bf16 mixed precision"}[precision]
+    return f"DDIM, {settings.steps} steps, {guidance}, from {start}, in {computed}"

@@ -18,10 +18,11 @@ from tqdm import tqdm
 from unianimate_core.drawn_world.characters import DrawnClip
 from unianimate_core.long_video.chain import new_frames, split_segments
 from unianimate_core.long_video.windows import window_ranges
+from unianimate_core.sampling import SamplingSettings
 from unianimate_core.training.data.workers import loaded
 from unianimate_core.vae.autoencoder import Autoencoder
 
-from .animation import Animator, Given, Sampling
+from .animation import ClipAnimator, Given, Precision
 from .scores import Kept, Row, Scorer, continuity_row
 from .separate_reference import load_network
 
@@ -30,7 +31,7 @@ WITHOUT_POSE, SEPARATE = "UniAnimate w/o reference pose", "UniAnimate w/o unifie
 COPY, WRONG, RECONSTRUCTED = "the reference, copied", "another clip's poses", "the truth through the VAE"
 CHAIN, WINDOWS = "first-frame chain", "overlapping windows"
 OVERLAP_SHARE = 4  # windows overlap by a quarter, as the authors' 8 of 32
-Make = Callable[[Animator, DrawnClip, int], np.ndarray]
+Make = Callable[[ClipAnimator, DrawnClip, int], np.ndarray]
 Work = tuple[Path, Callable[[], np.ndarray]]  # where a video is kept, and what makes it
 AS_THE_PAPER = Given()
 
@@ -39,15 +40,17 @@ AS_THE_PAPER = Given()
 class Network:
     """A checkpoint that is compared. digest: of its file."""
 
-    animator: Animator
+    animator: ClipAnimator
     digest: str
     parameters: int
 
 
-def load_compared(path: Path, codec: Autoencoder, sampling: Sampling, device: torch.device | str) -> Network:
+def load_compared(
+    path: Path, codec: Autoencoder, settings: SamplingSettings, precision: Precision, device: torch.device | str
+) -> Network:
     unet = load_network(path, device)
     parameters = sum(parameter.numel() for parameter in unet.parameters())
-    return Network(Animator(unet, codec, sampling, device), digest_of(path), parameters)
+    return Network(ClipAnimator(unet, codec, settings, precision, device), digest_of(path), parameters)
 
 
 def digest_of(path: Path | None) -> str:
@@ -156,7 +159,7 @@ def long_videos(
     meetings = sorted({0, total, *(each.start for each in windows), *(each.stop for each in windows)})
     chain_parts, window_parts = new_frames(segments), [range(a, b) for a, b in pairwise(meetings)]
 
-    chain = bench.videos("chain", network, clips, lambda a, c, seed: a.chained(c, segments, seed), "chain", length)
+    chain = bench.videos("chain", network, clips, lambda a, c, seed: a.chained(c, length, seed), "chain", length)
     windowed = bench.videos(
         "windows", network, clips, lambda a, c, seed: a.windowed(c, length, overlap, seed), "windows", length, overlap
     )

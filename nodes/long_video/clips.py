@@ -1,4 +1,4 @@
-"""The clips of one long video: what they share is encoded once, the rest when a clip's turn comes."""
+"""The segments of one long video: what they share is encoded once, the rest when a segment's turn comes."""
 
 from __future__ import annotations
 
@@ -6,28 +6,20 @@ import dataclasses
 
 from einops import rearrange
 
+from ...unianimate_core.guidance import Guidance
 from ...unianimate_core.long_video.seams import Handover
 from ...unianimate_core.storage.content_hash import content_hash, weights_hash
-from ..conditioning import Clip, prepare_clip
+from ..conditioning import Clip, Encoders, prepare_clip
 from ..host_model import CLIP_INPUTS
-from .poses import FittedPoses, LongPoses
 
 
 class LongClips:
-    """Guidance of a long video, by frames.
+    """The clips of a long video, by frames. Raises ValueError as prepare_clip does."""
 
-    guidance: the other arguments of conditioning.prepare_clip. Raises ValueError as that does, before anything is
-    sampled; poses that are no images are found when the clips are hashed.
-    """
-
-    def __init__(self, model, vae, poses: LongPoses, *, width: int, height: int, fit: str, **guidance):
-        one_pose = poses.images(range(1))
-        self.shared = prepare_clip(model, vae, poses=one_pose, width=width, height=height, fit=fit, **guidance)
-        self.poses = poses
-        self.size = (width, height, fit)
-        self.reference = guidance["reference_image"]
-        encoders = (guidance.get("clip"), guidance.get("clip_vision"))
-        self.encoders_hash = content_hash(weights_hash(vae.first_stage_model), *map(encoder_hash, encoders))
+    def __init__(self, model, encoders: Encoders, guidance: Guidance, node_id: str | None = None):
+        self.guidance = guidance
+        self.encoders = encoders
+        self.shared = prepare_clip(model, encoders, guidance, node_id)
 
     @property
     def beginning(self) -> Handover | None:
@@ -36,30 +28,31 @@ class LongClips:
         return None if image is None else Handover(rearrange(image, "1 c h w -> 1 c 1 h w"))
 
     def clip(self, frames: range, handover: Handover | None) -> Clip:
-        """The clip of these frames, which begins with the image handed over."""
+        """The clip of these frames, which begins with the image that is handed over."""
         image = None if handover is None else rearrange(handover.image, "1 c 1 h w -> 1 c h w")
-        poses = FittedPoses(self.poses, frames, *self.size)
-        inputs = dataclasses.replace(self.shared.inputs, poses=poses, first_frame=image)
+        inputs = dataclasses.replace(self.shared.inputs, poses=self.guidance.fitted_poses(frames), first_frame=image)
         ((text, _),) = self.shared.negative
         _, height, width = self.shared.latent_size
         return Clip(inputs, [[text, {CLIP_INPUTS: inputs}]], self.shared.negative, (len(frames), height, width))
 
     def shared_hash(self) -> str:
-        """Of what guides all clips alike: of what is encoded and by what, since where it is encoded changes digits."""
-        inputs = self.shared.inputs
-        given = (self.reference, inputs.reference_pose, inputs.first_frame, inputs.pose_range)
-        return content_hash(self.size, self.encoders_hash, *given)
+        """Of what guides all segments: of what is encoded and by what, since digits depend on where it is encoded."""
+        guidance, inputs = self.guidance, self.shared.inputs
+        models = (self.encoders.clip, self.encoders.clip_vision)
+        encoders = content_hash(weights_hash(self.encoders.vae.first_stage_model), *map(encoder_hash, models))
+        given = (guidance.reference_image, inputs.reference_pose, inputs.first_frame, inputs.pose_range)
+        return content_hash((guidance.width, guidance.height, guidance.fit), encoders, *given)
 
 
 def encoder_hash(encoder) -> str | None:
-    """Of the weights of a CLIP or CLIP_VISION, and what patches them."""
+    """Of the weights of a CLIP or CLIP_VISION and of their patches."""
     if encoder is None:
         return None
     return weights_hash(encoder.patcher.model, encoder.patcher.patches)
 
 
 def model_hash(model) -> str:
-    """Of a MODEL's weights, precision and everything that was put on it: LoRA, samplers' patches, context windows."""
+    """Of a MODEL's weights, precision and everything on it: LoRAs, samplers' patches, context windows."""
     changes = (
         model.patches,
         model.object_patches,
@@ -70,6 +63,6 @@ def model_hash(model) -> str:
         model.injections,
         model.additional_models,
     )
-    # While LoRA weights are patched in, the network itself differs from the checkpoint, and a compiled one shows it.
+    # The network itself may differ from the checkpoint at the moment: LoRAs may be patched in, or it may be compiled.
     patches = weights_hash(*changes, known=model.model)
     return content_hash(model.model.weights_hash, model.model.get_dtype_inference(), patches)

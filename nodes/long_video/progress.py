@@ -1,4 +1,4 @@
-"""What surrounds the sampling of a long video: progress, memory, images and the file they go to."""
+"""Around the sampling of a long video: progress, memory, decoding, and the file it goes to."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 
 
 class LongProgress:
-    """One bar over all segments, previews of the newest frame, and the time that is left."""
+    """One bar over all segments, a preview of the newest frame, and the time that is left."""
 
     def __init__(self, model, segments: int, node_id: str | None):
         self.segments = segments
@@ -34,47 +34,47 @@ class LongProgress:
         self.previewer = latent_preview.get_previewer(model.load_device, model.model.latent_format)
 
     def callback(self, index: int) -> Callable:
-        """For the sampler of a segment. An interruption ends the run here, after any step."""
+        """The callback of a segment's sampler. An interruption ends the run here, after any step."""
 
         def after_step(step: int, x0: Tensor, x: Tensor, total_steps: int) -> None:
             comfy.model_management.throw_exception_if_processing_interrupted()
             preview = self.previewer and self.previewer.decode_latent_to_preview_image("JPEG", x0[-1:])
             self.bar.update_absolute(index * total_steps + step + 1, self.segments * total_steps, preview)
-            self._tell_time_left(index + (step + 1) / total_steps)
+            self._show_time_left(index + (step + 1) / total_steps)
 
         return after_step
 
     def shown(self, index: int) -> None:
-        """A segment that was finished before is in the video again."""
+        """A segment that was stored is in the video."""
         self.bar.update_absolute(index + 1, self.segments)
 
     def continued(self, start: int) -> None:
-        """Sampling begins, after segments that were found finished."""
+        """Sampling begins, after the segments that were stored."""
         if start:
             say(self.node_id, f"{start} of {self.segments} segments were finished before", level="info")
         self.start, self.started = start, time.monotonic()
 
     def finished(self, index: int) -> None:
         say(self.node_id, f"segment {index + 1} of {self.segments} finished", level="info")
-        self._tell_time_left(index + 1)
+        self._show_time_left(index + 1)
 
-    def _tell_time_left(self, done: float) -> None:
-        """done: segments, with the share of the one under way."""
+    def _show_time_left(self, done: float) -> None:
+        """done: segments, including the share of the one under way."""
         left = (time.monotonic() - self.started) / (done - self.start) * (self.segments - done)
         show(self.node_id, f"{duration(left)} left")
 
 
 def duration(seconds: float) -> str:
-    """For people: 40 s, 12 min, 3.5 h."""
+    """Readable: 40 s, 12 min, 3.5 h."""
     if seconds < 100:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def with_retry(first: Callable[[], Result], second: Callable[[], Result], what: str, remedy: str) -> Result:
-    """first(), and where memory runs out second(), once, after everything was freed.
+    """first(), or if memory runs out, second() after everything was freed.
 
-    Raises MemoryError in one sentence where it runs out again; what else they raise passes through.
+    Raises MemoryError in one sentence if it runs out again. Other exceptions pass through.
     """
     try:
         return first()
@@ -92,8 +92,8 @@ def with_retry(first: Callable[[], Result], second: Callable[[], Result], what: 
 
 
 def decode(vae, latents: Tensor) -> Iterator[Tensor]:
-    """A few images at a time, f H W 3 in 0..1, fp32 on the CPU. latents: f 4 h w; f may be 0."""
-    for batch in latents.split(DECODED_AT_ONCE) if len(latents) else ():
+    """A few images at a time, f H W 3 in [0, 1], fp32 on the CPU. latents: f 4 h w."""
+    for batch in latents.split(DECODED_AT_ONCE):
         comfy.model_management.throw_exception_if_processing_interrupted()
         yield with_retry(
             lambda batch=batch: _decoded(vae, [batch]),
@@ -115,9 +115,9 @@ def _decoded(vae, batches: Sequence[Tensor]) -> Tensor:
 
 @contextmanager
 def video_file(fps: float) -> Iterator[tuple[Path, Callable[[Tensor], None]]]:
-    """A path in ComfyUI's temporary folder, where the video is when the block ends, and a function to add images.
+    """A path in ComfyUI's temporary folder, where the video is when the block ends, and a function that adds images.
 
-    The images are f H W 3 in 0..1. Raises OSError in one sentence where the file cannot be written.
+    Images are f H W 3 in [0, 1]. Raises OSError in one sentence if the file cannot be written.
     """
     path = Path(folder_paths.get_temp_directory()) / f"unianimate_{uuid.uuid4().hex}.mp4"
     with video_writer(path, fps) as writer:

@@ -6,25 +6,22 @@ import functools
 
 import comfy.context_windows
 
-from ...unianimate_core.long_video.windows import Spacing, Weights, window_ranges, window_weights
-
-# What the windows input offers: where they lie, and how they are averaged.
-WINDOWS: dict[str, tuple[Spacing, Weights]] = {"even": ("even", "tapered"), "upstream": ("upstream", "flat")}
+from ...unianimate_core.long_video.windows import WINDOW_SCHEDULES, window_ranges, window_weights
 
 
-def with_windows(model, frames: int, length: int, overlap: int, kind: str):
-    """The MODEL with context windows of a kind of WINDOWS. Raises ValueError where the numbers make no windows."""
+def with_windows(model, frames: int, length: int, overlap: int, schedule: str):
+    """The MODEL with context windows of a schedule. Raises ValueError if the numbers make no windows."""
     windows = comfy.context_windows
-    spacing, weights = WINDOWS[kind]
+    spacing, weights = WINDOW_SCHEDULES[schedule]
     ranges = window_ranges(frames, length, overlap, spacing)
     handler = windows.IndexListContextHandler(
-        context_schedule=windows.ContextSchedule(kind, functools.partial(_schedule, [list(own) for own in ranges])),
+        context_schedule=windows.ContextSchedule(schedule, functools.partial(_schedule, [list(own) for own in ranges])),
         fuse_method=_tapered(ranges) if weights == "tapered" else windows.get_matching_fuse_method(weights),
         context_length=length,
         context_overlap=overlap,
         dim=0,
     )
-    handler.causal_window_fix = False  # each window is a clip of its own; older ComfyUI does not ask
+    handler.causal_window_fix = False  # each window is a clip of its own; older ComfyUI has no such switch
     model = model.clone()
     model.model_options["context_handler"] = handler
     windows.create_prepare_sampling_wrapper(model)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from benchmarks.comparison.animation import Animator, Sampling
+from benchmarks.comparison.animation import ClipAnimator, Precision
 from benchmarks.comparison.codec import load_codec
+from unianimate_core.sampling import SamplingSettings
 
 SIZE = {"height": 64, "width": 64}
 
 
-def animator(unet, **sampling) -> Animator:
-    return Animator(unet, load_codec(None, "cpu"), Sampling(**{"steps": 2, "guidance": 2.0} | sampling))
+def animator(unet, precision: Precision = "fp32", **settings) -> ClipAnimator:
+    settings = SamplingSettings(**{"steps": 2, "guidance_scale": 2.0} | settings)
+    return ClipAnimator(unet, load_codec(None, "cpu"), settings, precision)

@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.comparison.animation import Animator, Given, Sampling
+from benchmarks.comparison.animation import ClipAnimator, Given
 from benchmarks.comparison.codec import load_codec
 from tests.benchmarks.made_up import SIZE, animator
 from unianimate_core.drawn_world.characters import draw_clip
-from unianimate_core.long_video.chain import split_segments
+from unianimate_core.sampling import SamplingSettings
 from unianimate_core.vae.tiny import TinyVAE, save_tiny_vae
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -29,8 +29,8 @@ def test_each_condition_reaches_the_network(unet, clips):
         "poses": own.clip(replace(clip, poses=clips[1].poses), Given(), 0),
         "reference": own.clip(replace(clip, reference=clips[1].reference), Given(), 0),
         "noise": own.clip(clip, Given(), 1),
-        "noise prior": animator(unet, noise_prior=False).clip(clip, Given(), 0),
-        "guidance": animator(unet, guidance=1.0).clip(clip, Given(), 0),
+        "noise prior": animator(unet, noise_prior=0).clip(clip, Given(), 0),
+        "guidance": animator(unet, guidance_scale=1.0).clip(clip, Given(), 0),
     }
     for name, frames in changed.items():
         assert not np.array_equal(frames, usual), name
@@ -46,14 +46,14 @@ def test_mixed_precision_changes_little(unet, clips):
 def test_a_vae_of_the_drawn_world_is_taken(unet, clips, tmp_path):
     """It decodes to images of full size, which are what is scored."""
     save_tiny_vae(TinyVAE().state_dict(), tmp_path / "vae.safetensors", {})
-    own = Animator(unet, load_codec(tmp_path / "vae.safetensors", "cpu"), Sampling(2))
+    own = ClipAnimator(unet, load_codec(tmp_path / "vae.safetensors", "cpu"), SamplingSettings(steps=2))
     assert own.clip(clips[0], Given(), 0).shape == own.reconstructed(clips[0]).shape == clips[0].frames.shape
 
 
 def test_long_videos_have_each_frame_once(unet):
     clip = draw_clip(0, 10, **SIZE, split="test")
     own = animator(unet)
-    chained = own.chained(clip, split_segments(10, 4), seed=0)
+    chained = own.chained(clip, 4, seed=0)
     windowed = own.windowed(clip, 4, 1, seed=0)
     assert chained.shape == windowed.shape == clip.frames.shape
     assert not np.array_equal(chained, windowed)

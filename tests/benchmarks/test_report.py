@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from benchmarks import drift, paper_tables
-from benchmarks.comparison.animation import Sampling
-from benchmarks.comparison.options import sampling_of
+from benchmarks.comparison.options import settings_of
 from benchmarks.comparison.scores import Row, Scorer
 from unianimate_core import mini
+from unianimate_core.sampling import SamplingSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -108,9 +108,9 @@ def test_the_world_of_training_can_be_told():
 
 def test_the_mini_is_sampled_as_by_the_demo_unless_told_otherwise():
     """What is measured is what a user sees."""
-    assert sampling_of(paper_tables.parse([])) == Sampling(mini.STEPS, mini.GUIDANCE, noise_prior=False)
-    options = ["--steps", "30", "--guidance", "2.5", "--noise-prior"]
-    assert sampling_of(paper_tables.parse(options)) == Sampling()
+    assert settings_of(paper_tables.parse([])) == mini.SETTINGS
+    options = ["--steps", "30", "--guidance-scale", "2.5", "--noise-prior"]
+    assert settings_of(paper_tables.parse(options)) == SamplingSettings()
 
 
 def test_a_folder_without_trained_networks_is_refused(checkpoints, tmp_path):

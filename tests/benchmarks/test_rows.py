@@ -7,10 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.comparison.animation import Given, Sampling
+from benchmarks.comparison.animation import Given
 from benchmarks.comparison.rows import Bench, Network, baselines
 from benchmarks.comparison.scores import Kept, Scorer, above
 from tests.benchmarks.made_up import animator
+from unianimate_core.sampling import SamplingSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -54,13 +55,13 @@ def test_videos_are_kept_by_all_that_they_were_made_of(tmp_path):
     def video(*made_of):
         return kept.video(kept.path(made_of), make)
 
-    first = video("digest", Sampling(), 7)
-    assert np.array_equal(video("digest", Sampling(), 7), first)
+    first = video("digest", SamplingSettings(), "fp32", 7)
+    assert np.array_equal(video("digest", SamplingSettings(), "fp32", 7), first)
     others = (
-        ("other", Sampling(), 7),
-        ("digest", Sampling(steps=31), 7),
-        ("digest", Sampling(precision="bf16"), 7),
-        ("digest", Sampling(), 8),
+        ("other", SamplingSettings(), "fp32", 7),
+        ("digest", SamplingSettings(steps=31), "fp32", 7),
+        ("digest", SamplingSettings(), "bf16", 7),
+        ("digest", SamplingSettings(), "fp32", 8),
     )
     for other in others:
         assert not np.array_equal(video(*other), first)

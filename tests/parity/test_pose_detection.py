@@ -1,4 +1,4 @@
-"""What the two networks find agrees with the authors' code: boxes, crops, decoding and order of points."""
+"""Detection agrees with the authors' code: boxes, crops, decoding and order of points."""
 
 import numpy as np
 import pytest
@@ -17,8 +17,8 @@ def detector(tmp_path_factory):
     )
 
 
-def test_key_points_of_all_people_agree_with_the_authors(detector):
-    """Four people, one suppressed double each, two tiny; the tolerance is that of float32 in pixels."""
+def test_keypoints_of_all_people_agree_with_the_authors(detector):
+    """Four people, two of them tiny, each with one duplicate box. The tolerance is that of float32 in pixels."""
     keypoints, scores = detector.wholebody(recorded_image())
     np.testing.assert_allclose(keypoints, RECORDED["keypoints"], rtol=0, atol=1e-4)
     np.testing.assert_allclose(scores, RECORDED["scores"], rtol=0, atol=1e-5)

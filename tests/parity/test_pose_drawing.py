@@ -1,4 +1,4 @@
-"""Drawings agree with the authors' to the pixel: the network knows no other style."""
+"""Drawings agree with the authors' to the pixel: the network was trained on no other style."""
 
 import json
 
@@ -25,13 +25,13 @@ def test_body_and_hands_agree_to_the_pixel():
     np.testing.assert_array_equal(drawn, recorded_image("draw_pose_768x512.png"))
 
 
-def test_a_face_agrees_to_the_pixel_where_asked_for():
+def test_a_face_agrees_to_the_pixel():
     drawn = draw_pose(recorded_pose(), 768, 512, face=True)
     np.testing.assert_array_equal(drawn, recorded_image("draw_pose_face_768x512.png"))
 
 
 def test_large_hands_and_unseen_points_agree_to_the_pixel():
-    """Finger lines are long enough here for their colors and order to show."""
+    """Finger lines are long enough here to show their colors and order."""
     recorded = json.loads((DATA / "draw_hands.json").read_text())
     pose = Pose(**recorded["pose"], body_score=recorded["visible"])
     np.testing.assert_array_equal(draw_pose(pose, 768, 512), recorded_image("draw_hands_768x512.png"))

@@ -1,6 +1,6 @@
 """Small networks with the inputs and outputs of yolox_l.onnx and dw-ll_ucoco_384.onnx, for tests without weights.
 
-They wire an image to an answer; what they find means nothing. Weights follow from names, as tests/data/dwpose.json
+Their answers depend on the image, but mean nothing. Weights are generated from names, as tests/data/dwpose.json
 expects.
 """
 
@@ -25,7 +25,7 @@ DOG, FAINT_PERSON = (500, 500, 90, 60, 0.95), (560, 80, 60, 70, 0.22)
 
 
 def numbers(name: str, shape: Sequence[int]) -> np.ndarray:
-    """Standard normal float32, the same wherever it is made."""
+    """Standard normal float32 that depends on the name alone."""
     generator = np.random.Generator(np.random.PCG64(zlib.crc32(name.encode())))
     return generator.standard_normal(tuple(shape), dtype=np.float32)
 
@@ -39,7 +39,10 @@ def recorded_image() -> np.ndarray:
 
 
 def write_detector(path: Path, people=PEOPLE, batch: int | str = 1, dog: bool = True) -> Path:
-    """people: center x, y, width, height in pixels of 640x640, and score; boxes shift a little with the image."""
+    """A detector that finds the given people; their boxes shift a little with the image.
+
+    people: center x, center y, width, height in pixels of 640x640, and score. dog: adds a dog and a faint person.
+    """
     cells = [np.stack(np.divmod(np.arange(side**2), side)[::-1], 1) for side in (80, 40, 20)]
     strides = np.repeat([8, 16, 32], [6400, 1600, 400])
     cells = np.concatenate(cells)
@@ -53,7 +56,7 @@ def write_detector(path: Path, people=PEOPLE, batch: int | str = 1, dog: bool = 
 
     for number, (x, y, w, h, score) in enumerate(people):
         put(6600 + 97 * number, (x, y, w, h, score))
-        put(6900 + 89 * number, (x + 6, y - 5, w * 1.05, h * 0.97, score - 0.1))  # a double, to be suppressed
+        put(6900 + 89 * number, (x + 6, y - 5, w * 1.05, h * 0.97, score - 0.1))  # a duplicate, to be suppressed
     moving = (raw[:, 4] == 1).astype(np.float32)
     if dog:
         put(8100, DOG, kind=16)
@@ -73,7 +76,7 @@ def write_detector(path: Path, people=PEOPLE, batch: int | str = 1, dog: bool = 
 
 
 def write_keypoint_network(path: Path, salt: str = "", batch: int | str = "n") -> Path:
-    """Peaks depend on the crop, so that any slip in cropping or normalizing moves the key points."""
+    """A keypoint network whose peaks depend on the crop: any error in cropping or normalizing moves the keypoints."""
     rank = 8
     constants = {
         "features": numbers(salt + "pose.features", (3 * 12 * 9, rank)) / 18,
@@ -99,7 +102,7 @@ def write_keypoint_network(path: Path, salt: str = "", batch: int | str = "n") -
 
 
 def save(path: Path, nodes: list, inputs: dict, outputs: dict, constants: dict[str, np.ndarray]) -> Path:
-    """Writes a graph; inputs and outputs: name -> shape of float32."""
+    """Writes a graph and returns its path. inputs, outputs: name -> shape of float32."""
     described = [
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in values.items()]
         for values in (inputs, outputs)

@@ -1,4 +1,4 @@
-"""A figure of joints alone that stands, walks and waves."""
+"""The joints of a stick figure that stands, walks and waves."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from unianimate_core.pose import keypoints as points
 
 ASPECT = 2 / 3  # width / height of the canvas
 
-# Joint and its parent as numbered in Pose.body; length in canvas heights; degrees when standing, where 0 hangs down
-# and 90 points to the right of the image.
+# Joint and its parent, numbered as in Pose.body; length in canvas heights; angle when standing, in degrees: 0 points
+# down, 90 to the right of the image.
 SKELETON = (
     (0, 1, 0.09, 180),
     (14, 0, 0.028, -135),
@@ -37,12 +37,12 @@ SKELETON = (
 
 
 def standing() -> np.ndarray:
-    """Joints of somebody who faces us, arms a little away from the body."""
+    """Joints (20, 2) of a person who faces the camera, with arms a little away from the body."""
     return figure({})
 
 
 def walking(phase: float) -> np.ndarray:
-    """Joints of somebody who waves while walking on the spot. phase: 0..1 for one round."""
+    """Joints (20, 2) of a person who waves while walking on the spot. phase: 0..1 is one period."""
     swing, wave = np.sin(2 * np.pi * phase), np.sin(4 * np.pi * phase)
     right, left = max(swing, 0), max(-swing, 0)
     angles = {
@@ -59,7 +59,7 @@ def walking(phase: float) -> np.ndarray:
 
 
 def figure(angles: Mapping[int, float], sway: float = 0.0) -> np.ndarray:
-    """20 joints in the order of Pose.body, as fractions of the canvas. angles: by joint, where not as standing."""
+    """Joints (20, 2) in the order of Pose.body, in fractions of the canvas. angles: by joint; the others stand."""
     joints = np.zeros((20, 2))
     joints[points.NECK] = 0.5 * ASPECT + sway, 0.26  # here in units of the canvas's height
     for joint, parent, length, standing_angle in SKELETON:
@@ -69,5 +69,5 @@ def figure(angles: Mapping[int, float], sway: float = 0.0) -> np.ndarray:
 
 
 def skeleton(joints: np.ndarray) -> Pose:
-    """A pose without hands and face."""
+    """A pose without hands and without a face."""
     return Pose(joints, hands=np.full((2, 21, 2), points.UNSEEN), face=np.full((68, 2), points.UNSEEN))

@@ -1,7 +1,7 @@
-"""Long video as a chain: each segment begins with the image that the one before ended with.
+"""A chain of segments: each begins with the last frame of the segment before.
 
-The paper's way to videos of a minute, by first-frame conditioning (UniAnimate, sections 3.2 and 5). Its baseline,
-overlapping windows, is in windows.py; a segment of the chain may itself be sampled by windows.
+This is how the paper reaches videos of a minute, by first-frame conditioning (UniAnimate, sections 3.2 and 5). Its
+baseline, overlapping windows, is in windows.py.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ DecodeFrame = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Segment:
-    """A sampled segment of a chain; joined in order, the latents of all segments are those of the video.
+    """A sampled segment. The latents of all segments, in order, are those of the video.
 
-    frames: all that were sampled. new_frames: those that no segment before has shown; latents, b 4 n h w, are of these
-    alone. seed: what it was sampled with. handover: for the next segment; its image is that of the last new frame.
+    frames: all frames that were sampled. new_frames: those that no earlier segment shows. seed: its own.
+    latents: b 4 n h w, of the new frames. handover: for the next segment; its image is the last new frame.
     """
 
     index: int
@@ -36,10 +36,10 @@ class Segment:
 
 
 def split_segments(total: int, length: int, shared: int = 1) -> list[range]:
-    """Frames 0..total-1 as segments of `length` frames, each beginning with the last `shared` of the one before.
+    """Frames 0..total-1 as segments of `length` frames that each begin with the last `shared` frames of the one before.
 
-    The last ends with the last frame and may be shorter; it holds at least one frame that no other has.
-    Raises ValueError for a length that leaves no room for a new frame, unless all frames fit into one segment.
+    The last segment may be shorter, and has at least one frame that no other has.
+    Raises ValueError if the length leaves no room for a new frame, unless all frames fit into one segment.
     """
     if total < 1:
         raise ValueError(f"there are {total} frames: give at least 1")
@@ -56,16 +56,16 @@ def split_segments(total: int, length: int, shared: int = 1) -> list[range]:
 
 
 def new_frames(segments: Sequence[range]) -> list[range]:
-    """Of each segment the frames that it shows: up to the next one's first, without what was shown before."""
+    """The frames that each segment shows: those up to the first of the next, without what an earlier one shows."""
     stops = [after.start + 1 for after in segments[1:]] + [segments[-1].stop]
     return [range(start, stop) for start, stop in pairwise([0, *stops])]
 
 
 def segment_seed(seed: int, index: int) -> int:
-    """The seed of a segment, in 0..2^64-1: the chain's own for segment 0, which so equals a single clip of that seed.
+    """The seed of a segment, in 0..2^64-1. Segment 0 has the chain's own, and so equals a single clip of that seed.
 
-    Later ones are the first 64-bit word of numpy's SeedSequence(seed, spawn_key=(index,)), whatever the number of
-    segments. seed: 0 or more.
+    A later one has the first 64-bit word of numpy's SeedSequence(seed, spawn_key=(index,)), however many segments
+    there are. seed: 0 or more.
     """
     if seed < 0:
         raise ValueError(f"the seed is {seed}: give 0 or more")
@@ -84,15 +84,15 @@ def chain_segments(
     handover: Handover | None = None,
     start: int = 0,
 ) -> Iterator[Segment]:
-    """Sample segments one after the other and yield each when it is finished; none is kept here afterwards.
+    """Sample segments one after another and yield each when it is finished. None is kept here afterwards.
 
-    segments: of split_segments, with as many shared frames as seams says. sample(frames, handover, seed): latents of
-    those frames, b 4 f h w, that begin as the handover says, or from the reference alone where it is None.
-    decode: the latent of one frame, b 4 1 h w, to its image, b 3 1 H W in [0, 1]; only what is handed over is
-    decoded here. What either raises ends the chain, after all that was yielded.
-    seed: of the chain; segment_seed tells that of each segment. handover: an image to begin the video with.
-    start: the segment to begin with; the result goes on identically where handover is then that of the segment before.
-    Raises ValueError, before anything is sampled, where segments, seams and start do not fit each other.
+    segments: see split_segments; they share as many frames as seams says.
+    sample(frames, handover, seed): the latents of these frames, b 4 f h w, which begin with the handover, or follow the
+    reference alone if it is None. decode: the latent of one frame, b 4 1 h w, to its image, b 3 1 H W in [0, 1]; only
+    frames that are handed over are decoded here. An exception in either ends the chain.
+    seed: of the chain; see segment_seed. handover: an image for the video to begin with.
+    start: the segment to begin with; with the handover of the segment before, the result is identical.
+    Raises ValueError, before anything is sampled, if segments, seams and start do not fit each other.
     """
     _check_chain(segments, seams, handover, start)
     shown = new_frames(segments)

@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
@@ -27,7 +27,7 @@ from ..storage.run_lock import LOCK_NAME, RunBusy, run_lock
 
 __all__ = ["MAX_AGE_DAYS", "MAX_BYTES", "RunBusy", "SegmentStore", "clean", "open_run", "segment_keys"]
 
-FORMAT = "2"  # to be raised also when the same inputs come to give other latents
+FORMAT = "3"  # raise it also when the same inputs give other latents than before
 MAX_AGE_DAYS = 14
 MAX_BYTES = 10 * 10**9
 _MAKE_ROOM = "make room and run the same graph again, which goes on from the segments that are finished"
@@ -65,6 +65,24 @@ def open_run(root: str | os.PathLike, run: str) -> Iterator[SegmentStore]:
             half.unlink(missing_ok=True)
         clean(root, keep=folder)
         yield SegmentStore(folder)
+
+
+class Store(Protocol):
+    """Keeps the tensors of segments by number and key."""
+
+    def load(self, index: int, key: str, /) -> dict[str, Tensor] | None: ...
+
+    def save(self, index: int, key: str, tensors: Mapping[str, Tensor], /) -> None: ...
+
+
+class NoStore:
+    """Keeps nothing, for a long video that need not be resumed."""
+
+    def load(self, index: int, key: str) -> dict[str, Tensor] | None:
+        return None
+
+    def save(self, index: int, key: str, tensors: Mapping[str, Tensor]) -> None:
+        pass
 
 
 class SegmentStore:

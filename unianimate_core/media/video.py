@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -12,10 +12,12 @@ from typing import Any
 
 import numpy as np
 
+from ..optional import require
 from ..storage.atomic import replacing
+from .sound import Sound, SoundTrack
 
 VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".webm", ".avi", ".m4v", ".gif"}
-"""Of files in a folder that are taken for videos."""
+"""Files of a folder with these suffixes are videos."""
 
 _FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 _BT709 = 1  # the number of BT.709 for matrix, primaries and transfer alike, in H.264 and in FFmpeg
@@ -36,11 +38,12 @@ class VideoInfo:
 class VideoWriter:
     """Takes the frames of one video; made by video_writer."""
 
-    def __init__(self, container: Any, fps: Fraction, crf: int):
+    def __init__(self, container: Any, fps: Fraction, crf: int, sound: SoundTrack | None = None):
         self.frames = 0
         self._container = container
         self._fps = fps
         self._crf = crf
+        self._sound = sound
         self._stream: Any = None
 
     def write(self, frame: np.ndarray) -> None:
@@ -50,6 +53,8 @@ class VideoWriter:
         height, width = frame.shape[:2]
         if self._stream is None:
             self._stream = self._add_stream(width, height)
+            if self._sound is not None:
+                self._sound.open(self._container)
         if (width, height) != (self._stream.width, self._stream.height):
             before = f"{self._stream.width}x{self._stream.height}"
             raise ValueError(
@@ -60,12 +65,16 @@ class VideoWriter:
         image.pts, image.time_base = self.frames, 1 / self._fps
         self._container.mux(self._stream.encode(image))
         self.frames += 1
+        if self._sound is not None:
+            self._sound.write_until(self.frames / self._fps)
 
     def finish(self) -> None:
-        """Write what the encoder still holds."""
+        """Write what the encoders still hold."""
         if self._stream is None:
             raise ValueError("the video has 0 frames: write at least one")
         self._container.mux(self._stream.encode())
+        if self._sound is not None:
+            self._sound.finish()
 
     def _add_stream(self, width: int, height: int) -> Any:
         if width % 2 or height % 2:
@@ -73,7 +82,7 @@ class VideoWriter:
                 f"frames are {width}x{height} (width x height), H.264 needs even numbers: "
                 f"give {width + width % 2}x{height + height % 2}"
             )
-        # Otherwise the same frames give another file on another processor, and with AVX-512 now and then on the same.
+        # Without it the same frames give another file on another processor, and with AVX-512 at times on the same one.
         options = {"crf": str(self._crf), "x264-params": "cpu-independent=1"}
         stream = self._container.add_stream("libx264", rate=self._fps, options=options)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -85,7 +94,7 @@ class VideoWriter:
 
 
 def check_destination(destination: str | os.PathLike) -> Path:
-    """The path of a video to be written. Raises ValueError for other formats, OSError where nothing can be written."""
+    """The path of a video to write. Raises ValueError for another format, OSError if its folder is not writable."""
     destination = Path(destination)
     if destination.suffix.lower() not in _FORMATS:
         raise ValueError(f"destination is {destination.name}: give a name that ends in {', '.join(_FORMATS)}")
@@ -96,10 +105,16 @@ def check_destination(destination: str | os.PathLike) -> Path:
 
 
 @contextmanager
-def video_writer(destination: str | os.PathLike, fps: Fraction | float, *, crf: int = 18) -> Iterator[VideoWriter]:
-    """A writer of H.264 in .mp4, .mov or .mkv; the file is there when the block ends, and only if it ends well.
+def video_writer(
+    destination: str | os.PathLike,
+    fps: Fraction | float,
+    *,
+    crf: int = 18,
+    sound: Sound | str | os.PathLike | None = None,
+) -> Iterator[VideoWriter]:
+    """A writer of H.264 in .mp4, .mov or .mkv. The file is there when the block ends, and only if it ends well.
 
-    fps: frames a second; crf: 0 (without loss) to 51, 18 looks like the original.
+    fps: frames a second; crf: 0 (lossless) to 51, 18 looks like the original. sound: a file whose sound is added.
     """
     destination = check_destination(destination)
     rate = Fraction(fps).limit_denominator(_LARGEST_DENOMINATOR)
@@ -111,17 +126,18 @@ def video_writer(destination: str | os.PathLike, fps: Fraction | float, *, crf: 
     options = {} if file_format == "matroska" else {"movflags": "+faststart"}  # players may start before the end
     with (
         replacing(destination) as path,
-        _told_in_one_sentence(destination),
+        _one_sentence(destination),
         _av().open(str(path), "w", format=file_format, options=options) as container,
+        nullcontext() if sound is None else SoundTrack(sound) as track,
     ):
-        writer = VideoWriter(container, rate, crf)
+        writer = VideoWriter(container, rate, crf, track)
         yield writer
         writer.finish()
 
 
 @contextmanager
-def _told_in_one_sentence(destination: Path) -> Iterator[None]:
-    """Raises OSError for what PyAV raises where a file cannot be written."""
+def _one_sentence(destination: Path) -> Iterator[None]:
+    """Turns PyAV's errors of a file that cannot be written into an OSError of one sentence."""
     try:
         yield
     except _av().error.FFmpegError as error:
@@ -131,7 +147,7 @@ def _told_in_one_sentence(destination: Path) -> Iterator[None]:
 
 
 def video_info(path: str | os.PathLike) -> VideoInfo:
-    """Size, speed and length of a video file. Raises FileNotFoundError, or ValueError where it cannot be read."""
+    """Size, speed and length of a video file. Raises FileNotFoundError, or ValueError if it is no readable video."""
     with _opened(path) as (container, stream):
         first = next(container.decode(stream), None)
         if first is None:
@@ -141,9 +157,9 @@ def video_info(path: str | os.PathLike) -> VideoInfo:
 
 
 def read_frames(path: str | os.PathLike, *, start: float = 0.0, duration: float = 0.0) -> Iterator[np.ndarray]:
-    """The frames of a video file, uint8 h w 3, RGB, turned as they are to be shown. Raises as video_info does.
+    """The frames of a video file, uint8 h w 3, RGB, upright. Raises as video_info does.
 
-    start: seconds left out at the beginning; duration: seconds that are read, 0 for all.
+    start: seconds to skip at the beginning; duration: seconds to read, 0 for all.
     """
     with _opened(path) as (container, stream):
         for frame in container.decode(stream):
@@ -155,7 +171,7 @@ def read_frames(path: str | os.PathLike, *, start: float = 0.0, duration: float 
 
 
 def _upright(frame: Any) -> np.ndarray:
-    """Phones store video as the sensor lies, and beside it by how many degrees, counterclockwise, to turn it."""
+    """Phones store frames as the sensor lies, with the angle in degrees, counterclockwise, that turns them upright."""
     return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90)))
 
 
@@ -176,11 +192,4 @@ def _opened(path: str | os.PathLike) -> Iterator[tuple[Any, Any]]:
 
 
 def _av() -> Any:
-    try:
-        import av
-    except ImportError as error:
-        raise ImportError(
-            "reading and writing video needs PyAV, which is not installed: "
-            'run pip install av, or pip install -e ".[video]" in the folder of this pack'
-        ) from error
-    return av
+    return require("av", "reading and writing video", extra="video")

@@ -1,6 +1,6 @@
 """One person in one frame: the skeleton of 20, two hands and a face.
 
-Body joints, in OpenPose order (right and left are the person's own):
+Body joints, in OpenPose's order (left and right are the person's own):
 
      0 nose        1 neck
      2 shoulder    3 elbow     4 wrist    (right)
@@ -10,18 +10,18 @@ Body joints, in OpenPose order (right and left are the person's own):
     14 right eye  15 left eye 16 right ear  17 left ear
     18 left toe   19 right toe
 
-A hand is 21 points: the wrist, then four a finger from thumb to little finger, base first. A face is the usual 68.
+A hand is 21 points: the wrist, then four per finger from thumb to little finger, base first. A face is the usual 68.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import ArrayLike
 
@@ -35,29 +35,29 @@ LEFT_TOE, RIGHT_TOE = 18, 19
 LEFT_HAND, RIGHT_HAND = 0, 1
 
 SEEN_ABOVE = 0.3
-"""A point counts as seen where its score is greater."""
+"""A point counts as seen if its score is greater than this."""
 
 UNSEEN = -1.0
-"""Both coordinates of a point that is not seen."""
+"""Both coordinates of an unseen point."""
 
 POINT_SHAPES = {"body": (20,), "hands": (2, 21), "face": (68,)}
 SCORE_NAMES = {"body": "body_score", "hands": "hand_score", "face": "face_score"}
 
 
 class PoseError(ValueError):
-    """Something about a pose, its file or its networks that the user can put right."""
+    """A fault in poses, their files, networks or settings that the user can correct."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Pose:
-    """Key points of one person in one frame.
+    """Keypoints of one person in one frame.
 
-    body (20, 2), hands (2, 21, 2) left then right, face (68, 2): x and y as fractions of the canvas; they may lie
-    outside 0..1. body_score (20,), hand_score (2, 21), face_score (68,): confidence; left out, every point counts as
-    certain except those at (-1, -1). Arrays are copied to float64. Points whose score is not above 0.3, or that lie
-    at (-1, -1), are unseen: they are stored as (-1, -1) with score 0.
+    body (20, 2), hands (2, 21, 2) left then right, face (68, 2): x and y in fractions of the canvas, which may lie
+    outside 0..1. body_score (20,), hand_score (2, 21), face_score (68,): confidence; the default is 1 for every point
+    that is not at (-1, -1).
 
-    Raises PoseError where a shape is wrong or a seen point is not finite.
+    Arrays are copied to float64. A point is unseen if its score is 0.3 or less, or if it lies at (-1, -1); it is
+    stored as (-1, -1) with score 0. Raises PoseError if a shape is wrong or a seen point is not finite.
     """
 
     body: np.ndarray
@@ -75,15 +75,15 @@ class Pose:
 
     @classmethod
     def empty(cls) -> Pose:
-        """Nobody: no point is seen."""
+        """A pose in which no point is seen."""
         return cls(**{name: np.full((*shape, 2), UNSEEN) for name, shape in POINT_SHAPES.items()})
 
     @classmethod
     def from_wholebody(cls, keypoints: ArrayLike, scores: ArrayLike, width: float, height: float) -> Pose:
         """The skeleton of 20 from 134 points: 18 OpenPose joints, 6 feet, 68 face, 21 left hand, 21 right hand.
 
-        keypoints: (134, 2) pixels; scores: (134,); width, height: pixels of the image. A toe is the mean of its big
-        and small toe, seen where both are, with the smaller score; the heels are not used.
+        keypoints: (134, 2) in pixels; scores: (134,); width, height: size of the image in pixels. A toe is the mean of
+        the big and the small toe and has the smaller of their scores. Heels are not used.
         """
         points = np.array(keypoints, np.float64) / (width, height)
         scores = np.array(scores, np.float64)
@@ -96,27 +96,6 @@ class Pose:
             face=points[24:92],
             face_score=scores[24:92],
         )
-
-    @classmethod
-    def from_openpose(cls, frame: Mapping[str, Any], person: int = 0) -> Pose:
-        """One person of a POSE_KEYPOINT frame, `Pose.empty()` where the frame has nobody.
-
-        See `openpose.people_of_frame` for what is accepted. Raises PoseError.
-        """
-        from .formats.openpose import people_of_frame
-
-        people = people_of_frame(frame)
-        if not people:
-            return cls.empty()
-        if not 0 <= person < len(people):
-            raise PoseError(f"person is {person}, the frame has {len(people)}: choose 0 to {len(people) - 1}")
-        return people[person]
-
-    def to_openpose(self, width: int, height: int) -> dict[str, Any]:
-        """A POSE_KEYPOINT frame that holds this person, in pixels of a canvas of width x height."""
-        from .formats.openpose import frame_of_people
-
-        return frame_of_people([self], width, height)
 
     @property
     def body_seen(self) -> np.ndarray:
@@ -135,17 +114,17 @@ class Pose:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no point at all is seen."""
+        """Whether no point is seen."""
         return not (self.body_seen.any() or self.hand_seen.any() or self.face_seen.any())
 
     def flat(self) -> tuple[np.ndarray, np.ndarray]:
-        """All 130 points (130, 2) and scores (130,): body, left hand, right hand, face. The inverse is `from_flat`."""
+        """All 130 points (130, 2) and scores (130,): body, left hand, right hand, face."""
         points = np.concatenate([self.body, self.hands.reshape(42, 2), self.face])
         return points, np.concatenate([self.body_score, self.hand_score.reshape(42), self.face_score])
 
     @classmethod
     def from_flat(cls, points: np.ndarray, scores: np.ndarray) -> Pose:
-        """points (130, 2) and scores (130,) as `flat` returns them."""
+        """The inverse of `flat`: points (130, 2) and scores (130,)."""
         return cls(
             body=points[:20],
             hands=points[20:62].reshape(2, 21, 2),
@@ -156,12 +135,12 @@ class Pose:
         )
 
     def moved(self, move: Callable[[np.ndarray], np.ndarray]) -> Pose:
-        """The pose with `move`, a function of (..., 2) points, applied to every seen point."""
+        """The pose after `move`, a function of points (..., 2), is applied to every seen point."""
         points, scores = self.flat()
         return Pose.from_flat(np.where((scores > 0)[:, None], move(points), UNSEEN), scores)
 
     def __repr__(self) -> str:
-        """How much is seen, rather than 130 points."""
+        """The numbers of seen points, rather than 130 coordinates."""
         hands = self.hand_seen.sum(1)
         return (
             f"Pose(body {self.body_seen.sum()} of 20 seen, left hand {hands[0]} and right hand {hands[1]} of 21, "
@@ -169,7 +148,7 @@ class Pose:
         )
 
     def __eq__(self, other: object) -> bool:
-        """Equal where every coordinate and score is."""
+        """Whether every coordinate and score is equal."""
         if not isinstance(other, Pose):
             return NotImplemented
         return all(np.array_equal(getattr(self, f.name), getattr(other, f.name)) for f in fields(self))
@@ -178,7 +157,7 @@ class Pose:
 
 
 def seen(points: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Which points (..., 2) with scores (...) are seen."""
+    """Which points (..., 2) with scores (...) are seen: (...) bool."""
     return (scores > SEEN_ABOVE) & ~(points == UNSEEN).all(-1)
 
 
@@ -190,7 +169,7 @@ def _checked(name: str, points: ArrayLike, scores: ArrayLike | None) -> tuple[np
     unseen = ~seen(points, scores)
     points[unseen], scores[unseen] = UNSEEN, 0
     if not np.isfinite(points).all() or not np.isfinite(scores).all():
-        raise PoseError(f"{name} has a seen point that is not finite: give it score 0 to mark it as not seen")
+        raise PoseError(f"{name} has a seen point that is not finite: give it score 0 to mark it as unseen")
     return points, scores
 
 

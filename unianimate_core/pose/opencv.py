@@ -1,22 +1,9 @@
-"""OpenCV, imported when it is first used: a host without it can load the package, and is told what to install."""
+"""OpenCV, imported when it is first used: the package loads without it, and then says what to install."""
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from .keypoints import PoseError
+from ..optional import LazyModule
 
-
-class _OpenCV:
-    def __getattr__(self, name: str) -> Any:
-        try:
-            return getattr(importlib.import_module("cv2"), name)
-        except ImportError as error:
-            raise PoseError(
-                f"poses need OpenCV, which does not load ({error}): run install.py of this pack, "
-                "or pip install opencv-python-headless"
-            ) from error
-
-
-cv2: Any = _OpenCV()
+cv2: Any = LazyModule("cv2", "image processing", package="opencv-python-headless", extra="pose")

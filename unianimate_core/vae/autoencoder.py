@@ -1,23 +1,23 @@
-"""The VAE: from images to latents before training, and back for validation videos."""
+"""VAEs between images and latents: TAESD's form, Stable Diffusion's, or a stand-in without weights."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from einops import rearrange
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..checkpoint import CheckpointError, files
 from ..diffusion import LATENT_SCALE
+from ..optional import require
+from ..precision import cpu_has_bf16
 from ..storage.content_hash import weights_hash
-from . import linear as linear_vae
-from .tiny import load_tiny_vae
+from . import linear
+from .tiny import TinyVAE, load_tiny_vae
 
 LINEAR = "linear"
 _DECODING = ("decoder.", "post_quant_conv.")  # in the names of what only decoding needs
@@ -27,61 +27,70 @@ _ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_
 Coding = Callable[[Tensor], Tensor]
 
 
-@dataclass(frozen=True)
 class Autoencoder:
-    """encode: images b 3 f H W in [0, 1] to latents b 4 f h w in latent units (x 0.18215); decode: back.
+    """A VAE in the network's units.
 
-    Both take tensors of any device and give them on the VAE's own; the stand-in leaves them where they are.
-    identity: a hash of the encoder's weights: the decoder may be trained further, latents stay what they are.
+    encode: images b 3 f H W in [0, 1], on any device, to latents b 4 f h w (VAE latent x 0.18215) on the VAE's device.
+    decode: the reverse; values may lie slightly outside [0, 1].
+    identity: a hash of the encoder's weights, on which latents depend; training the decoder further does not change it.
     """
 
-    encode: Coding
-    decode: Coding
-    identity: str
+    def __init__(self, encode: Coding, decode: Coding, identity: str, network: nn.Module | None = None):
+        self.identity = identity
+        self._encode, self._decode, self._network = encode, decode, network
+
+    @property
+    def device(self) -> torch.device | None:
+        """Where it computes; None for the stand-in, which computes where its input is."""
+        return None if self._network is None else next(self._network.parameters()).device
+
+    def to(self, device: torch.device | str) -> Autoencoder:
+        """Move the weights."""
+        if self._network is not None:
+            self._network.to(device)
+        return self
+
+    @torch.no_grad()
+    def encode(self, images: Tensor) -> Tensor:
+        return self._encode(images if self.device is None else images.to(self.device))
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        return self._decode(latents if self.device is None else latents.to(self.device))
 
 
 def open_autoencoder(
     source: str | os.PathLike, device: torch.device | str = "cpu", *, exact: bool = False
 ) -> Autoencoder:
-    """A file of TAESD's form or of Stable Diffusion's VAE; "linear" is the stand-in without weights, to try things.
+    """The VAE of a file of TAESD's form or of Stable Diffusion's; "linear" is the stand-in, to try things.
 
-    exact: everything in fp32, where TAESD's form is otherwise encoded in bf16 on CPUs, which takes half the time.
-    Raises CheckpointError where a file is neither.
+    exact: everything in fp32. Otherwise TAESD's form encodes in bf16 on a CPU that computes in bf16, in half the time.
+    Raises FileNotFoundError, CheckpointError if the file is neither, and ImportError if diffusers is missing for
+    Stable Diffusion's.
     """
     if str(source) == LINEAR:
-        return Autoencoder(linear_vae.encode, _enlarged, LINEAR)
+        return Autoencoder(linear.encode, linear.decode_enlarged, LINEAR)
     tensors, _ = files.read(source)
-    tiny = any(name.startswith("taesd_") for name in tensors)
-    encode, decode = _tiny(tensors, device, exact) if tiny else _kl(Path(source).name, tensors, device)
-
-    @torch.no_grad()
-    def on_device(function: Coding, x: Tensor) -> Tensor:
-        return function(x.to(device))
-
+    if any(name.startswith("taesd_") for name in tensors):
+        network, encode, decode = _tiny(tensors, exact)
+    else:
+        network, encode, decode = _kl(Path(source).name, tensors)
     encoder = {name: tensor for name, tensor in tensors.items() if not any(part in name for part in _DECODING)}
-    return Autoencoder(partial(on_device, encode), partial(on_device, decode), weights_hash(encoder))
+    return Autoencoder(encode, decode, weights_hash(encoder), network).to(device)
 
 
-def _enlarged(latents: Tensor) -> Tensor:
-    small = linear_vae.decode(latents)
-    return small.repeat_interleave(linear_vae.PATCH, 3).repeat_interleave(linear_vae.PATCH, 4)
+def _tiny(tensors: Mapping[str, Tensor], exact: bool) -> tuple[TinyVAE, Coding, Coding]:
+    vae: Any = load_tiny_vae(tensors).to(memory_format=torch.channels_last)  # a quarter faster on a CPU
 
-
-def _tiny(tensors: Mapping[str, Tensor], device: torch.device | str, exact: bool) -> tuple[Coding, Coding]:
-    vae: Any = load_tiny_vae(tensors)
-    vae.to(device=device, memory_format=torch.channels_last)  # a quarter faster on a CPU
-    if exact:
-        return vae.encode, vae.decode
-
-    def encode(images: Tensor) -> Tensor:
+    def encode_in_bf16(images: Tensor) -> Tensor:
         with torch.autocast("cpu", torch.bfloat16):  # what is decoded stays the same within 0.1 dB
             return vae.encode(images).float()
 
-    return encode, vae.decode
+    return vae, vae.encode if exact or not cpu_has_bf16() else encode_in_bf16, vae.decode
 
 
-def _kl(label: str, tensors: Mapping[str, Tensor], device: torch.device | str) -> tuple[Coding, Coding]:
-    kl = _kl_autoencoder(label, tensors).to(device)
+def _kl(label: str, tensors: Mapping[str, Tensor]) -> tuple[nn.Module, Coding, Coding]:
+    kl = _kl_autoencoder(label, tensors)
 
     def encode(images: Tensor) -> Tensor:
         return _frame_by_frame(lambda x: LATENT_SCALE * kl.encode(2 * x - 1).latent_dist.mean, images)
@@ -89,20 +98,20 @@ def _kl(label: str, tensors: Mapping[str, Tensor], device: torch.device | str) -
     def decode(latents: Tensor) -> Tensor:
         return _frame_by_frame(lambda x: (kl.decode(x / LATENT_SCALE).sample + 1) / 2, latents)
 
-    return encode, decode
+    return kl, encode, decode
 
 
 def _frame_by_frame(code: Coding, x: Tensor) -> Tensor:
-    """Since each layer at full size makes 0.2 GB or more of a frame of 512x768, in fp32.
+    """Apply code, n c h w to n c h w, to one frame at a time: a layer needs 0.2 GB or more for a frame of 512x768.
 
-    x and the result: b c f h w; code takes and gives n c h w.
+    x and the result: b c f h w.
     """
     frames = [code(frame) for frame in rearrange(x, "b c f h w -> (b f) 1 c h w")]
     return rearrange(torch.stack(frames), "(b f) 1 c h w -> b c f h w", b=len(x))
 
 
 def _kl_autoencoder(label: str, tensors: Mapping[str, Tensor]) -> Any:
-    """Stable Diffusion's VAE by diffusers, from a file with its names or with those of the original, fp32."""
+    """Stable Diffusion's VAE in fp32, from a file with the names of diffusers or of the original."""
     prefix = next((p for p in _PREFIXES if f"{p}decoder.conv_in.weight" in tensors), None)
     if prefix is None:
         raise CheckpointError(_refusal(label))
@@ -115,19 +124,13 @@ def _kl_autoencoder(label: str, tensors: Mapping[str, Tensor]) -> Any:
 
 
 def _refusal(label: str) -> str:
-    return f"{label} is no VAE that is known here: give one of Stable Diffusion's, or of TAESD's form"
+    return f"{label} is no VAE that is known here: give one of Stable Diffusion 1.x or 2.x, or of TAESD's form"
 
 
 def _built(tensors: Mapping[str, Tensor]) -> Any:
-    """Raises RuntimeError or KeyError where the tensors are another network's."""
-    try:
-        from diffusers import AutoencoderKL
-        from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
-    except ImportError as error:
-        raise ImportError(
-            "Stable Diffusion's VAE needs diffusers, which is not installed: "
-            'run pip install -e ".[training]" in the folder of this pack'
-        ) from error
+    """Raises RuntimeError or KeyError if the tensors are another network's."""
+    diffusers = require("diffusers", "Stable Diffusion's VAE", extra="vae")
+    single_file = require("diffusers.loaders.single_file_utils", "Stable Diffusion's VAE", extra="vae")
 
     original = "encoder.down.0.block.0.conv1.weight" in tensors
     block = "encoder.down.{}.block.0.conv1.weight" if original else "encoder.down_blocks.{}.resnets.0.conv1.weight"
@@ -139,16 +142,16 @@ def _built(tensors: Mapping[str, Tensor]) -> Any:
         "layers_per_block": 2,
         "latent_channels": 4,
     }
-    kl = AutoencoderKL(**config)
+    kl = diffusers.AutoencoderKL(**config)
     if original:
-        kl.load_state_dict(convert_ldm_vae_checkpoint(dict(tensors), kl.config))
+        kl.load_state_dict(single_file.convert_ldm_vae_checkpoint(dict(tensors), kl.config))
     else:
         kl.load_state_dict({_renamed(name): tensor for name, tensor in tensors.items()})
     return kl
 
 
 def _renamed(name: str) -> str:
-    """sd-vae-ft-mse, among others, was published with the names that attention had before."""
+    """Attention layers have older names in some published files, such as sd-vae-ft-mse."""
     if ".attentions." not in name:
         return name
     module, layer, kind = name.rsplit(".", 2)

@@ -1,7 +1,6 @@
-"""A stand-in for the VAE of Stable Diffusion 1.x: four numbers to a color, without any weights.
+"""A stand-in for the VAE of Stable Diffusion 1.x: one color for each 8x8 pixels, four numbers to a color, no weights.
 
-It shows roughly what latents hold, and gives the demo latents to begin with. It is no VAE: every 8x8 pixels become
-one color.
+It shows roughly what latents hold, and gives tests and benchmarks latents without a file.
 """
 
 from __future__ import annotations
@@ -24,9 +23,14 @@ PATCH = 8
 
 
 def decode(latent: Tensor) -> Tensor:
-    """Small images of latents. latent: b 4 f h w; result b 3 f h w in [0, 1]."""
+    """One pixel for each 8x8. latent: b 4 f h w; result: b 3 f h w in [0, 1]."""
     rgb = torch.einsum("b c f h w, c r -> b r f h w", latent.float(), LATENT_TO_RGB.to(latent.device))
     return ((rgb + 1) / 2).clamp(0, 1)
+
+
+def decode_enlarged(latent: Tensor) -> Tensor:
+    """At the size that was encoded. latent: b 4 f h w; result: b 3 f H W in [0, 1]."""
+    return decode(latent).repeat_interleave(PATCH, 3).repeat_interleave(PATCH, 4)
 
 
 def encode(images: Tensor) -> Tensor:

@@ -1,7 +1,4 @@
-"""What a Pose holds."""
-
-import subprocess
-import sys
+"""A Pose: unseen points, ownership of its arrays, and errors."""
 
 import numpy as np
 import pytest
@@ -10,8 +7,8 @@ from tests.support.poses import REFERENCE
 from unianimate_core.pose import Pose, PoseError
 
 
-def test_points_that_are_not_seen_are_stored_at_minus_one_with_score_zero():
-    """Whether by a score of 0.3 or less, or because they already lie there."""
+def test_unseen_points_are_stored_at_minus_one_with_score_zero():
+    """A point is unseen by a score of 0.3 or less, or because it already lies there."""
     score = np.array([0.3, 0.31, *[1] * 18])
     body = REFERENCE.body.copy()
     body[5] = -1
@@ -28,7 +25,7 @@ def test_a_pose_owns_its_arrays():
     assert pose == REFERENCE
 
 
-def test_nobody_is_empty():
+def test_an_empty_pose_is_empty_and_flat_has_an_inverse():
     assert Pose.empty().is_empty and not REFERENCE.is_empty
     assert Pose.from_flat(*REFERENCE.flat()) == REFERENCE
 
@@ -42,7 +39,7 @@ def test_nobody_is_empty():
         ([[1, 2], [3]], "not an array of numbers"),
     ],
 )
-def test_wrong_arrays_are_named(body, names):
+def test_errors_name_a_wrong_array(body, names):
     with pytest.raises(PoseError, match=names):
         Pose(body, REFERENCE.hands, REFERENCE.face)
 
@@ -51,10 +48,3 @@ def test_unseen_points_need_not_be_finite():
     body = REFERENCE.body.copy()
     body[3] = np.nan
     assert not Pose(body, REFERENCE.hands, REFERENCE.face, np.arange(20) != 3).body_seen[3]
-
-
-def test_poses_need_neither_torch_nor_onnxruntime_to_be_imported():
-    """Nodes that only draw or align must load where onnxruntime is missing."""
-    code = "import sys, unianimate_core.pose; print([m for m in ('torch', 'onnxruntime') if m in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch.utils.data._utils.pin_memory import pin_memory
 
+from tests.support.poses import openpose_frame
 from tests.support.training import SETTINGS, SIZE, Squares, linear
 from unianimate_core.drawn_world.characters import WorldSettings, draw_clip
 from unianimate_core.media.video import video_writer
@@ -39,7 +40,7 @@ def write_video(folder: Path, name: str, frames: int = FRAMES, keypoints: int = 
     with video_writer(folder / f"{name}.mp4", 8) as video:
         for frame in range(frames):
             video.write(np.full((64, 96, 3), 40 + 30 * frame, np.uint8))
-    write_keypoints(folder / f"{name}.json", [dancer(frame).to_openpose(96, 64) for frame in range(keypoints)])
+    write_keypoints(folder / f"{name}.json", [openpose_frame(dancer(frame), 96, 64) for frame in range(keypoints)])
 
 
 def folder_of(path: Path) -> VideoFolder:
@@ -146,7 +147,7 @@ def test_a_copied_video_is_the_same_and_an_edited_one_is_not(tmp_path):
     for name in ("two", "three"):
         shutil.copytree(tmp_path / "one", tmp_path / name, copy_function=shutil.copyfile)
     os.utime(tmp_path / "two" / "dance.mp4", (0, 0))
-    write_keypoints(tmp_path / "three" / "dance.json", [dancer(0).to_openpose(96, 64)] * FRAMES)
+    write_keypoints(tmp_path / "three" / "dance.json", [openpose_frame(dancer(0), 96, 64)] * FRAMES)
     one, two, three = (folder_of(tmp_path / name) for name in ("one", "two", "three"))
     assert one.key(0) == two.key(0) != three.key(0)
     assert one.description() == two.description() != three.description()
@@ -168,7 +169,7 @@ def test_a_video_without_anybody_is_told_by_name(tmp_path, monkeypatch, frames):
     monkeypatch.setattr("unianimate_core.training.data.sources.MOST_FRAMES", frames)
     write_video(tmp_path, "dance")
     shown = [dancer(frame) if frame < FRAMES - frames else Pose.empty() for frame in range(FRAMES)]
-    write_keypoints(tmp_path / "dance.json", [pose.to_openpose(96, 64) for pose in shown])
+    write_keypoints(tmp_path / "dance.json", [openpose_frame(pose, 96, 64) for pose in shown])
     name = "dance.mp4" if frames == FRAMES else "dance.mp4 from frame 2"
     with pytest.raises(TrainingError, match=f"nobody is found in {name}, {frames} frames: remove the video"):
         prepare(folder_of(tmp_path), tmp_path / "data", linear())

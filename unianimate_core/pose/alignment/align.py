@@ -1,4 +1,4 @@
-"""Aligning a driving sequence to the person of the reference image."""
+"""Aligns a driving sequence to the person of the reference image."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 from ..clip import BODY, KeypointClip
 from ..keypoints import NECK, Pose, PoseError
 from .anchor import anchor_frame
+from .authors_rule import align_by_frame
 from .bone_lengths import torso_length
 from .bones import retarget_bones, steady_scale
-from .first import align_by_frame
 from .ground import with_feet_as_driven
 
 if TYPE_CHECKING:
@@ -32,26 +32,25 @@ def align_poses(
 ) -> list[Pose]:
     """The driving poses with the size, proportions and place of the reference's person.
 
-    mode "bones": every bone gets the reference's length (see below). "similarity": one scale and one shift, the
-    driving person's own proportions stay. "none": the poses as they are.
+    mode "bones": every bone gets the reference's length. "similarity": one scale and one shift; the driving person
+    keeps their own proportions. "none": the poses unchanged.
 
     scale_from, for "bones" and "similarity":
-    - "robust": lengths are taken over all frames and only where they can be believed; missing joints, side views,
-      seated references and wrong detections are borne (`align_bones`), and the neck is laid onto the reference's in
-      the first frame in which it can be believed (`anchor_frame`). Aligning twice changes nothing more.
-    - "first", or the number of a frame: the authors' rule, from the first frame in which anybody is seen, or that
-      frame; exact where every joint is seen, and as fragile as theirs (`align_first`).
+    - "robust": measures plausible lengths over all frames, so that missing joints, side views, seated references and
+      wrong detections do no harm (`retarget_bones`). It places the neck on the reference's in the first frame with a
+      plausible neck (`anchor_frame`). Aligning a second time changes nothing.
+    - "first", or the number of a frame: the authors' rule, by the first frame that shows a body, or by that frame. It
+      is exact if every joint is seen, and as fragile as theirs (`align_by_frame`).
 
-    keep_feet_on_ground: the figure is moved up or down frame by frame so that its lower foot follows the driving
-    dancer's, scaled. Legs and torso change by different ratios, so a planted foot would otherwise rise or sink
-    whenever the knees bend. Ankles that cannot be believed do not count, and the movement is smoothed (`ground`).
-    Left out: on with "robust" bones, off with the authors' rule, which has no such thing.
+    keep_feet_on_ground: moves each frame up or down so that the lower foot follows the driving dancer's, scaled
+    (`with_feet_as_driven`). Legs and torso change by different ratios, so a planted foot would otherwise rise or sink
+    when the knees bend. Default: on for "robust" bones, off for the authors' rule, which does not have it.
 
     reference_size, driving_size: width and height of the two canvases in pixels. Fractions of canvases of different
-    shapes are not comparable; where a size is given, lengths are measured in true proportion ("robust" and
-    "similarity"; the authors' rule measures fractions). Left out, that canvas counts as square.
+    shapes cannot be compared; with sizes, lengths are measured in true proportion (except by the authors' rule, which
+    measures fractions). Default: a square canvas.
 
-    Raises PoseError where the reference shows no body, or for settings that do not exist.
+    Raises PoseError if the reference shows no body, or if a setting does not exist.
     """
     _check(reference, driving, mode, scale_from)
     if mode == "none" or not driving:
@@ -85,22 +84,24 @@ def _frames_to_measure(clip: KeypointClip, scale_from: str | int) -> KeypointCli
 
 
 def _shifted_onto(target: KeypointClip, points: np.ndarray, clip: KeypointClip, *, robust: bool) -> np.ndarray:
-    """Shifts all frames alike: the neck onto the reference's, in the first frame that shows it or, robust, in the
-    first where it can be believed. Without a neck, all points that both show, in the first frame that has any;
-    without any of these, middle on middle.
+    """Shifts all frames equally, so that one frame lies on the reference.
+
+    The neck goes onto the reference's, in the first frame that shows it or, if robust, in the first with a plausible
+    one. Without a neck, the mean of the points that both show is used, in the first frame with such a point; without
+    these, the mean of all points of each.
     """
     common = clip.seen & target.seen[0]
-    laid = onto = np.arange(130) == NECK
+    moved = onto = np.arange(130) == NECK
     if common[:, NECK].any():
         torso = torso_length(target.points[0, BODY], target.seen[0, BODY]) if robust else None
         frame = anchor_frame(points[:, NECK], common[:, NECK], torso) if torso else int(np.argmax(common[:, NECK]))
     elif common.any():
         frame = int(np.argmax(common.any(1)))
-        laid = onto = common[frame]
+        moved = onto = common[frame]
     else:
         frame = int(np.argmax(clip.seen.any(1)))
-        laid, onto = clip.seen[frame], target.seen[0]
-    return points + (target.points[0, onto].mean(0) - points[frame, laid].mean(0))
+        moved, onto = clip.seen[frame], target.seen[0]
+    return points + (target.points[0, onto].mean(0) - points[frame, moved].mean(0))
 
 
 def _aspect(size: tuple[int, int] | None) -> float:

@@ -1,27 +1,29 @@
-"""Which frame of an aligned sequence is laid onto the reference."""
+"""Chooses the frame of an aligned sequence that is placed on the reference."""
 
 from __future__ import annotations
 
 import numpy as np
 
 LARGEST_STEP = 0.5
-"""In torsos: a neck that goes farther from one frame to the next belongs to somebody else, or is wrong."""
+"""In torsos per frame: a neck that moves farther belongs to another person, or is a wrong detection."""
 MOST_STEPS = 4
-"""However long a neck was away, it is known again within so many steps of where it was."""
+"""A neck that reappears is at most this many steps from its last place, after any number of missed frames."""
 LONGEST_ABSENCE = 60
-"""Frames after which it is not known again."""
+"""A path of necks is dropped after this many missed frames."""
 LARGEST_ERROR = 0.2
-"""In torsos: a neck this far from where the next frames say it was is not laid onto the reference."""
+"""In torsos: a neck farther than this from where the next frames place it is implausible."""
 NEXT_FRAMES = 4
 
 
 def anchor_frame(necks: np.ndarray, seen: np.ndarray, torso: float) -> int:
-    """The first frame of the dancer whose neck agrees with those after it.
+    """The first frame of the dancer in which the neck agrees with the frames after it.
 
-    necks (frames, 2): as aligned, but for the shift; seen (frames,) with at least one; torso: length of the
-    reference's. The dancer is whose neck is there in most frames: a false person in frame 0, or somebody who walks
-    through at the beginning, must not place the clip. It rests on the result alone, never on where or how large the
-    driving dancer was, and so finds the same frame in a sequence that is aligned already.
+    necks (frames, 2): aligned, except for the shift. seen (frames,): at least one is True. torso: length of the
+    reference's torso.
+
+    The dancer is the person with the most necks: a false detection in frame 0, or somebody who walks past at the
+    beginning, must not place the clip. The choice depends on aligned necks only, not on the place or size of the
+    driving dancer, so a sequence that is already aligned gives the same frame.
     """
     dancer = max(_paths(necks, np.flatnonzero(seen), torso), key=len)
     for first, frame in enumerate(dancer):
@@ -36,7 +38,7 @@ def anchor_frame(necks: np.ndarray, seen: np.ndarray, torso: float) -> int:
 
 
 def _paths(necks: np.ndarray, frames: np.ndarray, torso: float) -> list[list[int]]:
-    """The frames, sorted into those between which a neck can have gone on, each path in order."""
+    """The frames, grouped into paths along which one neck can have moved. Each path is in order."""
     paths: list[list[int]] = []
     recent: list[list[int]] = []
     for frame in frames.tolist():

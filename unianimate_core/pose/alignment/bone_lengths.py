@@ -1,7 +1,7 @@
-"""The skeleton as a tree, how long its bones are, and which ratios of lengths can be trusted.
+"""The skeleton as a tree, the lengths of its bones, and which ratios of lengths to trust.
 
-A bone is named by its child joint. Lengths are in the reference's canvas, made square; a bone seen in two dimensions
-is never longer than it is, only shorter (foreshortened), which is what every rule here rests on.
+A bone has the number of its child joint. Lengths are in heights of the reference's canvas. Every rule here uses that
+an image can show a bone shorter than it is (foreshortened), but never longer.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ PARENT = {
     18: 13,
     19: 10,
 }
-"""Child joint -> parent joint, parents first. The neck (1) is the root."""
+"""Child joint -> parent joint, in an order in which parents come first. The neck (1) is the root."""
 
 OPPOSITE = {2: 5, 3: 6, 4: 7, 8: 11, 9: 12, 10: 13, 14: 15, 16: 17, 19: 18}
 OPPOSITE = {**OPPOSITE, **{right: left for left, right in OPPOSITE.items()}}
 
 TORSO = (8, 11)
 THIGHS = {9: (8, 10, 19), 12: (11, 13, 18)}
-"""Knee -> hip, ankle and toe of its leg."""
+"""Knee -> hip, ankle and toe of the same leg."""
 LARGE_BONES = (0, 2, 3, 4, 5, 6, 7, 9, 10, 12, 13)
-"""Beside the torso, the bones whose ratios say how large somebody is; eyes, ears and toes are too short for that."""
+"""Bones that show, with the torso, how large a person is. Eyes, ears and toes are too short for that."""
 
 PROPORTIONS = {
     0: 0.45,
@@ -61,33 +61,34 @@ PROPORTIONS = {
     18: 0.25,
     19: 0.25,
 }
-"""Lengths of an adult seen from the front, in torsos (neck to hip)."""
+"""Lengths in an adult seen from the front, in torsos (neck to hip)."""
 PALM_PROPORTION = 0.19
+"""The same for a palm: wrist to base of the middle finger."""
 
 SHORTEST_SHARE = 0.5
 """A bone of the reference shorter than this share of its expected length points out of the image by more than 60
-degrees (a lap seen from the front, shoulders seen from the side): its length says nothing about the person."""
+degrees, as thighs of a seated person or shoulders seen from the side do. Its length is ignored."""
 
 LONGEST = 1.25
-"""Times its target: a bone of the reference may itself be turned out of the image by 37 degrees."""
+"""Limit for a placed bone, in target lengths: a bone of the reference may point out of the image by 37 degrees."""
 
 MARGIN = 0.04
-"""Of the canvas's height, kept below feet for which thighs are made to fit."""
+"""Share of the canvas's height that stays free below the feet when thighs are shortened to fit."""
 
 SHORTEST_THIGH = 0.1
-"""In torsos, where nothing is drawn of a thigh that points straight at us: a bone must have a length."""
+"""In torsos, for a thigh that points at the camera and has no length in the image: a bone must have a length."""
 
 STEADY_RANK = 0.9
-"""A driving bone is as long as in its frame of this rank: high because foreshortening only shortens, not the highest
-because a single wrong detection may be."""
+"""Rank of the frame whose length counts as a driving bone's: high, because foreshortening only shortens, but not the
+highest, which may be a wrong detection."""
 
 LARGEST_EXCESS = 1.75
-"""How far a ratio may exceed the typical one. People differ less (a child's head against its legs: 1.5); more means
-that the driving bone is foreshortened in the whole clip, as shoulders are in a dance seen from the side."""
+"""How many times the typical ratio a ratio may be. People differ less (a child's head against the legs: 1.5). A larger
+ratio means that the driving bone is foreshortened in the whole clip, as shoulders are in a dance seen from the side."""
 
 
 def bone_lengths(points: np.ndarray, seen: np.ndarray) -> dict[int, np.ndarray]:
-    """Child joint -> (frames,) lengths, NaN where an end is not seen. points (frames, 20, 2), seen (frames, 20)."""
+    """Child joint -> (frames,) lengths, NaN if an end is unseen. points (frames, 20, 2), seen (frames, 20)."""
     return {
         child: distances(points[:, child], points[:, parent], seen[:, child] & seen[:, parent])
         for child, parent in PARENT.items()
@@ -95,31 +96,31 @@ def bone_lengths(points: np.ndarray, seen: np.ndarray) -> dict[int, np.ndarray]:
 
 
 def distances(a: np.ndarray, b: np.ndarray, both_seen: np.ndarray) -> np.ndarray:
-    """(frames,) distances between a and b (frames, 2), NaN where not both are seen."""
+    """(frames,) distances between a and b (frames, 2), NaN unless both are seen."""
     return np.where(both_seen, np.hypot(*(a - b).T), np.nan)
 
 
 def steady_length(lengths: np.ndarray) -> float | None:
-    """The length in the frame of rank `STEADY_RANK`, None where that is never seen or zero.
+    """The length in the frame of rank `STEADY_RANK`; None if the bone is never seen, or that length is 0.
 
-    An element of `lengths`, never a mixture of two: so shortening what is longer does not change it.
+    It is an element of `lengths`, not interpolated, so that shortening longer ones does not change it.
     """
     measured = np.sort(lengths[np.isfinite(lengths)])
     if not len(measured):
         return None
-    rank = max(int(STEADY_RANK * (len(measured) - 1)), min(1, len(measured) - 1))  # of three, one may be wrong
+    rank = max(int(STEADY_RANK * (len(measured) - 1)), min(1, len(measured) - 1))  # of three frames, one may be wrong
     length = float(measured[rank])
     return length if length > 0 else None
 
 
 def expected_size(lengths: dict[int, float]) -> float | None:
-    """How long a torso should be, from the bones of one image: the median over bones of length / proportion."""
+    """The expected length of the torso, by the bones of one image: the median over bones of length / proportion."""
     sizes = [lengths[bone] / PROPORTIONS[bone] for bone in (*TORSO, *LARGE_BONES) if bone in lengths]
     return float(np.median(sizes)) if sizes else None
 
 
 def torso_length(points: np.ndarray, seen: np.ndarray) -> float | None:
-    """How long a torso should be of whom one image shows; None where no large bone is seen, or all have no length.
+    """The expected length of the torso in one image; None if no large bone is seen, or if that length is 0.
 
     points (20, 2), seen (20,).
     """
@@ -127,16 +128,14 @@ def torso_length(points: np.ndarray, seen: np.ndarray) -> float | None:
 
 
 def target_lengths(points: np.ndarray, seen: np.ndarray) -> dict[int, float]:
-    """Child joint -> the length its bone shall have, from one reference; bones that are not seen are absent.
+    """Child joint -> the length that its bone shall have, by one reference. Unseen bones are absent.
 
-    points (20, 2), seen (20,), y as a fraction of the canvas. Where the reference shows a bone too short to be
-    believed (`SHORTEST_SHARE`), its opposite stands in for it, and where that is no better, the proportions of an
-    adult of the same size.
+    points (20, 2), seen (20,); y in fractions of the canvas. If a bone of the reference is implausibly short
+    (`SHORTEST_SHARE`), the opposite bone replaces it, or else an adult's proportion of the same size.
 
-    Thighs of somebody who sits in the image with all of both legs get less than that: as much as the canvas has
-    room for below the hips, and never less than is drawn. The image that is animated shows the seat and the floor;
-    full legs would hang out of it, and thighs as drawn, a stump when they point at us, would make the standing dancer
-    a dwarf even where there is room.
+    Thighs of a seated person whose legs lie on the canvas are shortened to the room below the hips, but not below the
+    length in the image. That image shows the seat and the floor, and full legs would leave it; thighs as short as
+    they look, pointing at the camera, would make a standing dancer a dwarf.
     """
     shown = _shown_lengths(points, seen)
     size = expected_size(shown)
@@ -166,9 +165,9 @@ def _legs_in_canvas(points: np.ndarray, seen: np.ndarray) -> bool:
 
 
 def typical_ratio(ratios: dict[int, float]) -> float | None:
-    """The median ratio of the torso and the large bones (the lower one of two); of any bones where none of these is.
+    """The median ratio (the lower of two) of the torso and the large bones; of all bones if there are none of these.
 
-    The torso counts once, by its smaller ratio, so that neither hip comes out too far from the neck.
+    The torso counts once, by its smaller ratio, so that neither hip is placed too far from the neck.
     """
     torso = [min(ratios[bone] for bone in TORSO if bone in ratios)] if any(b in ratios for b in TORSO) else []
     large = torso + [ratios[bone] for bone in LARGE_BONES if bone in ratios]
@@ -177,13 +176,13 @@ def typical_ratio(ratios: dict[int, float]) -> float | None:
 
 
 def trusted_ratio(own: float | None, opposite: float | None, typical: float) -> float:
-    """The ratio to use for a bone, from its own, its opposite's and the typical one.
+    """The ratio to use for a bone, chosen from its own, its opposite's and the typical one.
 
-    Its own, unless it exceeds both the typical ratio and a believable opposite by more than `LARGEST_EXCESS`; then,
-    or where it is not known, the opposite's, or the typical where that is no better. A ratio that is too small is
-    kept: it shortens a bone that the detector made too long.
+    It is the bone's own, unless that is unknown or exceeds both the typical ratio and a plausible opposite by more
+    than `LARGEST_EXCESS`. Then it is the opposite's if that is plausible, else the typical one. A ratio that is too
+    small is kept: it shortens a bone that the detector made too long.
     """
-    believable = opposite if opposite is not None and opposite <= LARGEST_EXCESS * typical else None
-    if own is not None and own <= LARGEST_EXCESS * max(typical, believable or 0):
+    plausible = opposite if opposite is not None and opposite <= LARGEST_EXCESS * typical else None
+    if own is not None and own <= LARGEST_EXCESS * max(typical, plausible or 0):
         return own
-    return believable if believable is not None else typical
+    return plausible if plausible is not None else typical

@@ -1,15 +1,15 @@
-"""Alignment bone by bone that bears missing joints, side views, seated people and wrong detections.
+"""Alignment bone by bone, robust to missing joints, side views, seated people and wrong detections.
 
-It differs from the authors' rule in what the ratios are taken from, and therefore
+Deliberate differences from the authors' rule:
 
-- there is one scale, not one for x and one for y: shoulder width (their x) vanishes in a side view, and then every
-  movement sideways would grow. Shoulders get their width as every bone gets its length;
-- the length of a driving bone is its steady length over the clip, not that of frame 0 (`bone_lengths`);
-- ratios that cannot be believed are replaced by the opposite limb's or the typical one;
-- a bone is never longer than `LONGEST` times the reference's, in any frame;
-- hands get the size of the reference's hands, and the face rides on the nose.
+- One scale instead of one for x and one for y. Shoulder width, their x, vanishes in a side view, which would enlarge
+  every sideways movement. Shoulders get their width as other bones get their length.
+- The length of a driving bone is its steady length over the clip, not its length in frame 0 (`bone_lengths`).
+- The opposite limb's ratio, or else the typical one, replaces an implausible ratio.
+- No bone is longer than `LONGEST` times the reference's in any frame.
+- Hands get the size of the reference's hands, and the face moves with the nose.
 
-What it returns has the reference's lengths by its own measure, so aligning that again changes nothing.
+By its own measure the result has the reference's lengths, so aligning it again changes nothing.
 """
 
 from __future__ import annotations
@@ -42,17 +42,17 @@ if TYPE_CHECKING:
     from ..clip import KeypointClip
 
 LONGEST_GUESSED = 1.5
-"""The same for a palm that the reference does not show, where the target is an adult's proportion."""
+"""`LONGEST` for a palm that the reference does not show; its target is an adult's proportion."""
 
-WRIST, MIDDLE_FINGER = 0, 9  # of the points of a hand: between them lies the palm
+WRIST, MIDDLE_FINGER = 0, 9  # points of a hand at both ends of the palm
 
 
 @dataclass(frozen=True)
 class Retargeting:
-    """What is done to a driving sequence: ratios of output to driving lengths, and the longest a bone may get.
+    """Ratios of output to driving lengths, and limits of output lengths.
 
-    scale: of the torso, and of everything without a ratio of its own. ratios, longest: by child joint; longest
-    lacks the bones that have no limit. palm_ratios, longest_palms: left, right; None where there is no limit.
+    scale: ratio of the torso, and of everything without a ratio of its own. ratios, longest: by child joint; longest
+    has no entry for a bone without a limit. palm_ratios, longest_palms: left, right; None is no limit.
     """
 
     scale: float
@@ -63,21 +63,21 @@ class Retargeting:
 
 
 def retarget_bones(target: KeypointClip, clip: KeypointClip) -> tuple[np.ndarray, np.ndarray]:
-    """Points (frames, 130, 2) with the target's bone lengths, not yet shifted, and the scales of x and y (2,)."""
+    """Points (frames, 130, 2) with the target's bone lengths, before the shift, and the scales of x and y (2,)."""
     plan = plan_retargeting(target, clip)
     body_seen = clip.seen[:, BODY]
     points = clip.points * plan.scale
-    points[:, BODY], rides = place_joints(clip.points[:, BODY], body_seen, plan.scale, plan.ratios, plan.longest)
+    points[:, BODY], supports = place_joints(clip.points[:, BODY], body_seen, plan.scale, plan.ratios, plan.longest)
     for side, (hand, wrist) in enumerate(zip(HANDS, (LEFT_WRIST, RIGHT_WRIST), strict=True)):
         points[:, hand] = place_hand(
-            clip.points[:, hand], clip.seen[:, hand], rides[wrist], plan.palm_ratios[side], plan.longest_palms[side]
+            clip.points[:, hand], clip.seen[:, hand], supports[wrist], plan.palm_ratios[side], plan.longest_palms[side]
         )
-    place_face(points, clip.points, rides)
+    place_face(points, clip.points, supports)
     return points, np.full(2, plan.scale)
 
 
 def plan_retargeting(target: KeypointClip, clip: KeypointClip) -> Retargeting:
-    """The ratios that give the clip's person the lengths of the target's (one frame)."""
+    """The ratios that give the clip's person the lengths of the target's. target: one frame."""
     targets = target_lengths(target.points[0, BODY], target.seen[0, BODY])
     own = own_ratios(targets, clip)
     typical = typical_ratio(own)
@@ -86,14 +86,14 @@ def plan_retargeting(target: KeypointClip, clip: KeypointClip) -> Retargeting:
         return Retargeting(scale, dict.fromkeys(PARENT, scale), {}, (scale, scale), (None, None))
     scale = trusted_ratio(_torso_ratio(own), None, typical)
     ratios = {child: trusted_ratio(own.get(child), own.get(OPPOSITE.get(child, -1)), typical) for child in PARENT}
-    ratios.update(dict.fromkeys((*TORSO, LEFT_TOE, RIGHT_TOE), scale))  # the pelvis is rigid, toes ride on ankles
+    ratios.update(dict.fromkeys((*TORSO, LEFT_TOE, RIGHT_TOE), scale))  # the pelvis is rigid, toes move with ankles
     palm_ratios, longest_palms = _plan_palms(target, clip, typical, ratios)
     longest = {child: LONGEST * length for child, length in targets.items()}
     return Retargeting(scale, ratios, longest, palm_ratios, longest_palms)
 
 
 def own_ratios(targets: dict[int, float], clip: KeypointClip) -> dict[int, float]:
-    """Child joint -> target length / steady driving length, of bones that both show."""
+    """Child joint -> target length / steady driving length, for bones that both show."""
     ratios = {}
     for child, lengths in bone_lengths(clip.points[:, BODY], clip.seen[:, BODY]).items():
         steady = steady_length(lengths)
@@ -103,7 +103,7 @@ def own_ratios(targets: dict[int, float], clip: KeypointClip) -> dict[int, float
 
 
 def steady_scale(target: KeypointClip, clip: KeypointClip) -> np.ndarray:
-    """The one scale of mode "similarity", as (2,): the torso's ratio, or the typical one where that is better."""
+    """The one scale of mode "similarity", as (2,): the torso's ratio, or the typical one if that is implausible."""
     own = own_ratios(target_lengths(target.points[0, BODY], target.seen[0, BODY]), clip)
     typical = typical_ratio(own)
     scale = spread_ratio(target, clip) if typical is None else trusted_ratio(_torso_ratio(own), None, typical)
@@ -111,8 +111,8 @@ def steady_scale(target: KeypointClip, clip: KeypointClip) -> np.ndarray:
 
 
 def spread_ratio(target: KeypointClip, clip: KeypointClip) -> float:
-    """How much larger the target is where no bone is seen in both: by the spread of the joints that both show, else
-    of all that each shows, else 1."""
+    """Target size / driving size if no bone is seen in both: the ratio of spreads of the points that both show, else of
+    all points that each shows, else 1."""
     for common in (clip.seen & target.seen, None):
         wanted = _spreads(target.points, target.seen if common is None else common)
         driving = _spreads(clip.points, clip.seen if common is None else common)
@@ -124,7 +124,7 @@ def spread_ratio(target: KeypointClip, clip: KeypointClip) -> float:
 
 
 def _spreads(points: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """(frames,) root mean square distance of the seen points from their middle, NaN where it is none."""
+    """(frames,) root mean square distance of the seen points from their middle; NaN if fewer than two differ."""
     weights = seen / np.maximum(seen.sum(-1, keepdims=True), 1)
     middle = (weights[..., None] * points).sum(-2, keepdims=True)
     spreads = np.sqrt((weights * ((points - middle) ** 2).sum(-1)).sum(-1))
@@ -138,7 +138,7 @@ def _torso_ratio(own: dict[int, float]) -> float | None:
 def _plan_palms(
     target: KeypointClip, clip: KeypointClip, typical: float, ratios: dict[int, float]
 ) -> tuple[tuple[float, float], tuple[float | None, float | None]]:
-    """Ratios and limits of the palms. A hand that cannot be measured in both goes with its forearm."""
+    """Ratios and limits of the palms. If no palm is seen in both, a hand gets the ratio of its forearm."""
     wanted, limits = _palm_targets(target)
     own = []
     for palm, length in zip(HANDS, wanted, strict=True):
@@ -152,7 +152,7 @@ def _plan_palms(
 
 
 def _palm_targets(target: KeypointClip) -> tuple[list[float | None], list[float | None]]:
-    """Lengths that the left and right palms shall have, None where the reference shows no hand, and their limits."""
+    """Lengths that the left and right palms shall have, None if the reference shows no hand, and their limits."""
     shown = [float(_palm_lengths(target, palm)[0]) for palm in HANDS]
     body = bone_lengths(target.points[:, BODY], target.seen[:, BODY])
     size = expected_size({child: float(length[0]) for child, length in body.items() if np.isfinite(length[0])})

@@ -1,4 +1,4 @@
-"""Poses from one canvas onto another of a different shape."""
+"""Moves poses to a canvas of a different shape, and finds frames that leave it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..keypoints import Pose
 
 
 def onto_canvas(poses: Sequence[Pose], size: tuple[int, int], new_size: tuple[int, int]) -> list[Pose]:
-    """The poses as the whole old canvas looks, centered within the new one: nobody is squashed or cut.
+    """The poses with the whole old canvas centered within the new one, so that nobody is squashed or cut.
 
     size, new_size: width and height, in any unit.
     """
@@ -22,7 +22,7 @@ def onto_canvas(poses: Sequence[Pose], size: tuple[int, int], new_size: tuple[in
 
 
 def frames_outside(poses: Sequence[Pose]) -> list[int]:
-    """Numbers of the frames of which less than half of the joints that are seen lie on the canvas."""
+    """Numbers of the frames in which less than half of the seen joints lie on the canvas."""
     clip = KeypointClip.from_poses(poses)
     points, seen = clip.points[:, BODY], clip.seen[:, BODY]
     on_canvas = (seen & (points >= 0).all(-1) & (points <= 1).all(-1)).sum(1)

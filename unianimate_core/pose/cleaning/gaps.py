@@ -1,4 +1,4 @@
-"""Frames in which the person, or a part of them, was not seen."""
+"""Fills frames in which the person, or a part of the person, was not seen."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from ..keypoints import Pose, PoseError
 FILLS = ("interpolate", "repeat", "empty")
 
 DOUBTFUL = 0.5
-"""Frames of more doubt are listed in a report."""
+"""A report lists frames with more doubt than this."""
 
 
 @dataclass(frozen=True)
 class GapReport:
-    """What was done to a clip, frame by frame.
+    """What was missing in a clip, and how it was filled, frame by frame.
 
-    doubt (frames,): 0 where every joint that the clip shows anywhere was measured with certainty, 1 where none was.
-    absent, interpolated, repeated (frames,) bool: nobody was seen; some points are interpolated; the pose of another
-    frame is repeated.
+    doubt (frames,), 0..1: 1 minus the mean score of the joints that the clip shows in any frame.
+    absent (frames,) bool: nobody was seen. interpolated: some points are interpolated. repeated: the frame has the
+    pose of another frame.
     """
 
     doubt: np.ndarray
@@ -33,13 +33,13 @@ class GapReport:
     repeated: np.ndarray
 
     def __str__(self) -> str:
-        """As `text`."""
+        """The `text` with the default threshold."""
         return self.text()
 
     def text(self, doubtful: float = DOUBTFUL) -> str:
-        """For a log or a node: the summary, then a line for each run of frames that are alike and not beyond doubt.
+        """The summary, then a line for each run of frames in the same state, for a log or a node.
 
-        Listed is every frame with a doubt above `doubtful`, or in which anything was filled in.
+        Lists frames with a doubt above `doubtful`, frames without a person, and frames that were filled.
         """
         listed = (self.doubt > doubtful) | self.absent | self.interpolated | self.repeated
         runs: list[list[int]] = []
@@ -76,18 +76,20 @@ def _numbers(run: list[int]) -> str:
 def fill_gaps(
     poses: Sequence[Pose], fill: Literal["interpolate", "repeat", "empty"] = "interpolate", *, longest: int = 12
 ) -> tuple[list[Pose], GapReport]:
-    """One person's poses without holes, and a report.
+    """One person's poses without gaps, and a report.
 
-    "interpolate": a point that is missing for at most `longest` frames, and seen before and after, moves straight
-    between; frames in which then still nobody is, repeat the last pose (at the start, the first). "repeat": only such
-    frames are filled, all of them by repeating. "empty": nothing is filled. A part that is missing for longer while
-    the person is seen stays out: an arm frozen in the air is worse than one that is not drawn. Filled points get the
-    lower score of their sources.
+    fill "interpolate": a point that is missing for at most `longest` frames moves in a straight line between the
+    frames that show it. Frames that still show nobody repeat the last pose; those at the start, the first pose.
+    "repeat": frames that show nobody repeat a pose in the same way, and nothing is interpolated. "empty": nothing is
+    filled. A part that is missing for longer while the person is seen stays unseen: an arm frozen in the air is worse
+    than one that is not drawn. An interpolated point gets the lower score of its two sources.
+
+    Raises PoseError for another fill or a negative `longest`.
     """
     if fill not in FILLS:
         raise PoseError(f"fill is {fill!r}: choose one of {', '.join(FILLS)}")
     if longest < 0:
-        raise PoseError(f"longest is {longest}: a gap has 0 or more frames")
+        raise PoseError(f"longest is {longest}: give 0 or more frames")
     clip = KeypointClip.from_poses(poses)
     absent = np.logical_not(clip.seen[:, BODY].any(1))
     filled = _interpolated(clip, longest) if fill == "interpolate" else clip
@@ -100,7 +102,7 @@ def fill_gaps(
 
 
 def doubt_of_frames(clip: KeypointClip) -> np.ndarray:
-    """(frames,) 1 - the mean score of the joints that the clip shows anywhere; 1 in a clip that shows none."""
+    """(frames,) 1 minus the mean score of the joints that the clip shows in any frame; 1 if it shows none."""
     shown = clip.seen[:, BODY].any(0)
     if not shown.any():
         return np.ones(len(clip.points))
@@ -123,10 +125,11 @@ def _interpolated(clip: KeypointClip, longest: int) -> KeypointClip:
 
 
 def _repeated(clip: KeypointClip) -> tuple[KeypointClip, np.ndarray]:
-    """Frames without a body get the last one before that has one, else the first after."""
-    there = np.asarray(clip.seen[:, BODY].any(1))
-    if not there.any():
-        return clip, np.zeros(len(there), bool)
-    last = np.maximum.accumulate(np.where(there, np.arange(len(there)), -1))
-    source = np.where(last < 0, np.argmax(there), last)
-    return KeypointClip(clip.points[source], clip.scores[source]), np.logical_not(there)
+    """The clip, in which a frame without a body repeats the last one with a body, or else the first; and (frames,)
+    which frames do so."""
+    present = np.asarray(clip.seen[:, BODY].any(1))
+    if not present.any():
+        return clip, np.zeros(len(present), bool)
+    last = np.maximum.accumulate(np.where(present, np.arange(len(present)), -1))
+    source = np.where(last < 0, np.argmax(present), last)
+    return KeypointClip(clip.points[source], clip.scores[source]), np.logical_not(present)

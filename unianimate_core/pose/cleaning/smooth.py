@@ -1,4 +1,4 @@
-"""Taking the jitter out of key points."""
+"""Removes jitter from keypoints with a One-Euro filter."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from ..clip import BODY, KeypointClip
 from ..keypoints import Pose, PoseError
 
 DEFAULT_STRENGTH = 0.5
-"""What to try first; smoothing is off (0) unless asked for."""
+"""The strength to try first. Smoothing is off (0) by default."""
 
 STILL_CUTOFF = 1.5
-"""Hz, the cut-off of a point at rest at strength 0.5; it halves or doubles with every 0.25 of strength."""
+"""Hz: cutoff of a point at rest, at strength 0.5. Every 0.25 of strength halves it."""
 SPEED_GAIN = 20.0
-"""Hz that the cut-off gains for every body height a second: fast movements pass as they are."""
+"""Hz added to the cutoff for every body height per second, so that fast movements pass unchanged."""
 SPEED_CUTOFF = 3.0
-"""Hz, of the smoothed speed: above the pace of gestures, so that their turning points are not cut."""
+"""Hz: cutoff of the speed itself. It is above the pace of gestures, so that their turning points are not flattened."""
 LEAST_WEIGHT = 0.3
-"""Of a point that is hardly seen: its cut-off is multiplied by this, by 1 for one that is certain."""
+"""Factor for the cutoff of a point of score 0; it rises to 1 at score 1."""
 
 
 def smooth_poses(poses: Sequence[Pose], strength: float = 0.0, *, fps: float = 30.0) -> list[Pose]:
-    """One person's poses, smoothed by a One-Euro filter; 0 leaves them as they are, 1 is strongest.
+    """One person's poses, smoothed. strength: 0 leaves them unchanged, 1 is strongest. fps: frames per second.
 
-    fps: frames a second. Each point is filtered forwards and backwards and the mean taken: what lags in one leads in
-    the other, so steady movement is not delayed. Points of low score follow their neighbors in time more. Where a
-    point is not seen the filter starts anew. Source: Casiez et al. 2012; both directions and scores are ours.
+    Each point is filtered forwards and backwards, and the mean taken: a lag in one direction is a lead in the other,
+    so steady movement is not delayed. Points of low score are smoothed more. The filter restarts after a frame in
+    which the point is unseen. Source: Casiez et al. 2012; filtering in both directions and by score is ours.
+
+    Raises PoseError if strength or fps is out of range.
     """
     if not 0 <= strength <= 1:
         raise PoseError(f"smoothing strength is {strength}: it must be 0 (off) to 1")
     if not fps > 0:
-        raise PoseError(f"fps is {fps}: it must be above 0 frames a second")
+        raise PoseError(f"fps is {fps}: it must be above 0 frames per second")
     if strength == 0 or len(poses) < 2:
         return list(poses)
     clip = KeypointClip.from_poses(poses)
@@ -44,7 +46,7 @@ def smooth_poses(poses: Sequence[Pose], strength: float = 0.0, *, fps: float = 3
 
 
 def _one_euro(points: np.ndarray, scores: np.ndarray, cutoff: float, fps: float, size: float) -> np.ndarray:
-    """points (frames, 130, 2), scores (frames, 130), cut-off at rest in Hz, size of the body -> points."""
+    """Filtered points (frames, 130, 2). scores: (frames, 130); cutoff: Hz, at rest; size: height of the body."""
     smoothed = points.copy()
     speed = np.zeros_like(points[0])
     speed_share = _share(SPEED_CUTOFF, fps)
@@ -60,12 +62,12 @@ def _one_euro(points: np.ndarray, scores: np.ndarray, cutoff: float, fps: float,
 
 
 def _share(cutoff: np.ndarray | float, fps: float) -> np.ndarray:
-    """How much of a new value an exponential filter of this cut-off (Hz) takes."""
+    """The weight of a new value in an exponential filter of this cutoff (Hz)."""
     return 1 / (1 + fps / (2 * np.pi * np.asarray(cutoff)))
 
 
 def _body_height(clip: KeypointClip) -> float:
-    """Median over frames of the height of the seen joints; 1 where there are none."""
+    """Median over frames of the height of the seen joints; 1 if no frame shows two."""
     y = np.where(clip.seen[:, BODY], clip.points[:, BODY, 1], np.nan)[clip.seen[:, BODY].sum(1) > 1]
     heights = np.nanmax(y, 1) - np.nanmin(y, 1) if len(y) else np.array([1.0])
     return max(float(np.median(heights)), 1e-6)

@@ -1,4 +1,4 @@
-"""Choosing one person of each frame, so that the same one dances throughout."""
+"""Chooses one person in each frame, so that the same person dances throughout the clip."""
 
 from __future__ import annotations
 
@@ -8,62 +8,65 @@ from typing import Literal
 
 import numpy as np
 
-from ..detection.boxes_over_time import box_overlaps
+from ..boxes import box_overlaps
 from ..keypoints import Pose, PoseError
 
 CHOICES = ("tracked", "score", "largest", "center")
-_SPELLINGS = {"centre": "center"}
+SPELLINGS = {"centre": "center"}
 
 LEAST_AFFINITY = 0.15
-"""Below, two poses in frames next to each other are not the same person; see `affinities`."""
+"""Poses of neighboring frames with a lower affinity are different people; see `affinities`."""
 JOINT_DISTANCE = 0.15
-"""Of the longer side of the person's box: joints this far apart count as 0.6 alike, twice as far as 0.14."""
+"""Joints this far apart, in longer sides of the person's box, have a nearness of 0.6; twice as far, 0.14."""
 LONGEST_ABSENCE = 30
-"""Frames after which somebody who left is not waited for."""
+"""A track is dropped after this many missed frames."""
 LONGEST_FORECAST = 8
-"""Frames for which somebody hidden is thought to walk on as before."""
+"""Frames for which a hidden person is assumed to move on at the same velocity."""
 
 LARGEST_CHANGE = 1.6
-"""How much larger somebody may be after an absence: arms spread, or a step nearer."""
+"""How many times larger a person may be after an absence: with arms spread, or a step nearer to the camera."""
 SHORTEST_WAY, STEP, LONGEST_WAY = 1.5, 0.1, 5.0
-"""How far somebody may be after an absence, after each frame of it, and at most, in mean distances of joints from
-their middle (a quarter of a standing body's height)."""
+"""How far a person may move during an absence: at first, more per frame, and at most. The unit is the mean distance of
+the joints from their middle, about a quarter of a standing person's height."""
 
 
 def choose_people(
     people: Sequence[Sequence[Pose]],
-    choice: Literal["tracked", "score", "largest", "center"] = "tracked",
+    choice: Literal["tracked", "score", "largest", "center", "centre"] = "tracked",
     *,
     aspect: float = 1.0,
 ) -> list[Pose]:
-    """One pose a frame, `Pose.empty()` where the person is not there.
+    """One pose per frame, `Pose.empty()` in frames without the person.
 
-    people: by frame, best score first, as `PoseDetector` returns them. aspect: width / height of the canvas.
-    choice: "score" the first of each frame, as the authors; "largest" the greatest box; "center" the box nearest the
-    middle of the canvas, all frame by frame. "tracked": people are followed by the overlap of their boxes and the
-    distance of their key points, and the one who is large, sure and there for long is taken; in a single image that
-    is the larger of equally sure people. Frames before and after are empty, unless somebody is there who may be them.
+    people: for each frame, best score first, as `PoseDetector` returns them. aspect: width / height of the canvas.
+    choice, frame by frame: "score" takes the first person, as the authors do; "largest" the largest box; "center" the
+    box nearest to the middle of the canvas. "tracked" follows people by the overlap of their boxes and the distance of
+    their keypoints, and takes the one who is large, certain and present for long. In a single image that is the larger
+    of equally certain people. Frames before and after this track are empty, unless they show somebody who can be the
+    same person.
+
+    Raises PoseError for another choice.
     """
-    choice = _SPELLINGS.get(choice, choice)
-    if choice not in CHOICES:
+    known = SPELLINGS.get(choice, choice)
+    if known not in CHOICES:
         raise PoseError(f"choice is {choice!r}: choose one of {', '.join(CHOICES)}")
     visible = [[pose for pose in frame if pose.body_seen.sum() >= 2] for frame in people]
-    if choice == "tracked":
+    if known == "tracked":
         return _longest_presence(visible, aspect)
-    return [_best(frame, choice) for frame in visible]
+    return [_best(frame, known) for frame in visible]
 
 
 def body_box(pose: Pose) -> np.ndarray:
-    """x1, y1, x2, y2 around the seen joints of a body that has any."""
+    """x1, y1, x2, y2 around the seen joints, of which there must be one."""
     points = pose.body[pose.body_seen]
     return np.concatenate([points.min(0), points.max(0)])
 
 
 def affinities(before: Sequence[Pose], after: Sequence[Pose], moved: np.ndarray, aspect: float) -> np.ndarray:
-    """How alike poses of two frames are, (n, m) in 0..1: half the overlap of boxes, half the nearness of joints.
+    """How well n poses of one frame match m of a later one, (n, m) in 0..1: mean of box overlap and joint nearness.
 
-    moved: (n, 2), how far the earlier ones will have gone. Boxes alone swap people who cross; joints alone lose a fast
-    dancer.
+    moved: (n, 2), how far the n people should have moved in between. Boxes alone would swap people who cross; joints
+    alone would lose a fast dancer.
     """
     stretch = np.array([aspect, 1])
     boxes = [np.array([body_box(pose) for pose in poses]) for poses in (before, after)]
@@ -81,7 +84,7 @@ def affinities(before: Sequence[Pose], after: Sequence[Pose], moved: np.ndarray,
 
 @dataclass
 class _Track:
-    """One person over time: frame -> pose."""
+    """One person over time. poses: frame -> pose; velocity: (2,) per frame; last: the last frame of `poses`."""
 
     poses: dict[int, Pose] = field(default_factory=dict)
     velocity: np.ndarray = field(default_factory=lambda: np.zeros(2))
@@ -97,37 +100,37 @@ class _Track:
         self.poses[frame], self.last = pose, frame
 
     def forecast(self, frame: int) -> np.ndarray:
-        """How far the person will have gone by then."""
+        """(2,) how far the person should have moved by this frame."""
         return self.velocity * min(frame - self.last, LONGEST_FORECAST)
 
     @property
     def presence(self) -> float:
-        """Height times sureness, summed over the frames."""
+        """Height times score, summed over the frames."""
         boxes = [body_box(pose) for pose in self.poses.values()]
         scores = [float(pose.body_score.mean()) for pose in self.poses.values()]
         return sum(score * float(box[3] - box[1]) for box, score in zip(boxes, scores, strict=True))
 
 
 def _longest_presence(people: list[list[Pose]], aspect: float) -> list[Pose]:
-    """The track with the greatest presence, and those that may be the same person before it begins or after it ends.
+    """The track with the greatest presence, joined with tracks before and after it that can be the same person.
 
-    Other frames are left empty: somebody else, or a false detection before the dancer comes, must not dance.
+    Other frames stay empty: neither another person nor a false detection before the dancer appears must dance.
     """
     tracks = sorted(_tracks(people, aspect), key=lambda track: -track.presence)
     chosen = tracks.pop(0).poses if tracks else {}
     for track in sorted(tracks, key=lambda track: _absence(chosen, track)):  # the nearest in time first
-        if _absence(chosen, track) > 0 and _may_be_the_same(chosen, track, aspect):
+        if _absence(chosen, track) > 0 and _can_be_the_same(chosen, track, aspect):
             chosen = {**chosen, **track.poses}
     return [chosen.get(frame, Pose.empty()) for frame in range(len(people))]
 
 
 def _absence(chosen: dict[int, Pose], track: _Track) -> int:
-    """Frames from the one to the other, not above 0 where they are there at the same time."""
+    """Frames between the chosen poses and the track, 0 or less if both are present at the same time."""
     return max(min(chosen) - track.last, min(track.poses) - max(chosen))
 
 
-def _may_be_the_same(chosen: dict[int, Pose], track: _Track, aspect: float) -> bool:
-    """Whether two poses at the ends of an absence are alike in size and place."""
+def _can_be_the_same(chosen: dict[int, Pose], track: _Track, aspect: float) -> bool:
+    """Whether the two poses at the ends of an absence agree in size and place."""
     before = track.last < min(chosen)
     one, other = (
         (chosen[min(chosen)], track.poses[track.last])
@@ -149,26 +152,26 @@ def _may_be_the_same(chosen: dict[int, Pose], track: _Track, aspect: float) -> b
 def _tracks(people: list[list[Pose]], aspect: float) -> list[_Track]:
     tracks: list[_Track] = []
     for frame, poses in enumerate(people):
-        waiting = [track for track in tracks if frame - track.last <= LONGEST_ABSENCE]
-        pairs = _pairs(waiting, poses, frame, aspect)
+        current = [track for track in tracks if frame - track.last <= LONGEST_ABSENCE]
+        pairs = _pairs(current, poses, frame, aspect)
         for number, pose in enumerate(poses):
             if number not in pairs:
                 tracks.append(_Track())
-            (waiting[pairs[number]] if number in pairs else tracks[-1]).add(frame, pose)
+            (current[pairs[number]] if number in pairs else tracks[-1]).add(frame, pose)
     return tracks
 
 
 def _pairs(tracks: list[_Track], poses: list[Pose], frame: int, aspect: float) -> dict[int, int]:
-    """Number of the pose -> number of the track, the most alike first."""
+    """Number of the pose -> number of the track, paired in order of affinity."""
     if not tracks or not poses:
         return {}
     moved = np.array([track.forecast(frame) for track in tracks])
-    alike = affinities([track.poses[track.last] for track in tracks], poses, moved, aspect)
+    affinity = affinities([track.poses[track.last] for track in tracks], poses, moved, aspect)
     pairs: dict[int, int] = {}
-    while alike.max() >= LEAST_AFFINITY:
-        track, pose = np.unravel_index(alike.argmax(), alike.shape)
+    while affinity.max() >= LEAST_AFFINITY:
+        track, pose = np.unravel_index(affinity.argmax(), affinity.shape)
         pairs[int(pose)] = int(track)
-        alike[track], alike[:, pose] = -1, -1
+        affinity[track], affinity[:, pose] = -1, -1
     return pairs
 
 

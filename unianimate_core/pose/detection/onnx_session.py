@@ -1,4 +1,4 @@
-"""Opening an ONNX network on the device that was asked for, and never quietly on another."""
+"""Opens an ONNX network on the requested device, and never silently on another."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ...optional import require
 from ..keypoints import PoseError
 
 log = logging.getLogger(__name__)
@@ -25,18 +26,18 @@ PROVIDERS = {
     "coreml": "CoreMLExecutionProvider",
     "cpu": "CPUExecutionProvider",
 }
-"""Device -> onnxruntime's provider, the fastest first: "auto" takes the first that loads."""
+"""Device -> onnxruntime's provider, fastest first: "auto" takes the first that loads."""
 
-OPTIONS = {"CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"}}  # the default searches for minutes
+OPTIONS = {"CUDAExecutionProvider": {"cudnn_conv_algo_search": "HEURISTIC"}}  # the default search takes minutes
 
 PACKAGES = {"cuda": "onnxruntime-gpu", "directml": "onnxruntime-directml", "coreml": "onnxruntime for macOS"}
 
 
 @dataclass(frozen=True)
 class NetworkFile:
-    """How one of the two networks is recognized, and where its file is found.
+    """How to recognize one of the two networks, and where to get its file.
 
-    inputs, outputs: name -> shape, None where a size is free (the batch).
+    size: bytes. inputs, outputs: name -> shape, with None for a free size (the batch).
     """
 
     title: str
@@ -52,14 +53,14 @@ class NetworkFile:
 
 
 DETECTOR = NetworkFile(
-    title="the detector of people",
+    title="the person detector",
     name="yolox_l.onnx",
     size=216_746_733,
     inputs={"images": (None, 3, 640, 640)},
     outputs={"output": (None, 8400, 85)},
 )
 KEYPOINT_NETWORK = NetworkFile(
-    title="the key-point network",
+    title="the keypoint network",
     name="dw-ll_ucoco_384.onnx",
     size=134_399_116,
     inputs={"input": (None, 3, 384, 288)},
@@ -68,27 +69,29 @@ KEYPOINT_NETWORK = NetworkFile(
 
 
 class Network:
-    """An open ONNX network with one input. Calls may come from several threads.
+    """An open ONNX network with one input. Several threads may call it.
 
-    device: the device it runs on; batch: how many inputs one pass takes, None where it takes any number.
+    device: the device it runs on. batch: how many inputs one pass takes, or None for any number.
     """
 
     def __init__(self, path: str | Path, file: NetworkFile, device: str = "auto", threads: int = 0) -> None:
-        """path: the file; file: what it has to be; device: "auto" or a key of `PROVIDERS`; threads: CPU threads a
-        call uses, 0 for all. Raises PoseError for a file that is missing, damaged or another network, and for a
-        device that cannot be had."""
+        """file: which network the path must hold. device: "auto" or a key of `PROVIDERS`. threads: CPU threads per
+        call, 0 for all.
+
+        Raises PoseError if the file is missing, damaged or another network, or if the device is not available.
+        """
         path = _checked_path(path, file)
         self.device, self._session = _open(path, file, device, threads)
         if not file.matches(self._session):
-            raise PoseError(_why_not(path, file, self._session))
+            raise PoseError(_mismatch(path, file, self._session))
         batch = self._session.get_inputs()[0].shape[0]
         self.batch = batch if isinstance(batch, int) and batch > 0 else None
         self._input = self._session.get_inputs()[0].name
         self._outputs = list(file.outputs)
-        self._turn = Lock() if self.device == "directml" else nullcontext()  # DirectML takes one call at a time
+        self._lock = Lock() if self.device == "directml" else nullcontext()  # DirectML takes one call at a time
 
     def __call__(self, batch: np.ndarray) -> list[np.ndarray]:
-        """float32 (n, ...) -> the outputs, each (n, ...). Any n: a network of fixed batch is called several times."""
+        """float32 (n, ...) -> the outputs, each (n, ...). A network with a fixed batch runs several times."""
         size = self.batch or len(batch)
         parts = [self._run(batch[start : start + size], size) for start in range(0, len(batch), size)]
         return parts[0] if len(parts) == 1 else [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
@@ -97,7 +100,7 @@ class Network:
         count = len(batch)
         if count < size:
             batch = np.concatenate([batch, np.zeros((size - count, *batch.shape[1:]), batch.dtype)])
-        with self._turn:
+        with self._lock:
             return [output[:count] for output in self._session.run(self._outputs, {self._input: batch})]
 
 
@@ -119,22 +122,22 @@ def _open(path: Path, file: NetworkFile, device: str, threads: int) -> tuple[str
         session, reason = _session(path, file, candidate, threads)
         if session is not None:
             (log.warning if device == "auto" and candidate == "cpu" else log.info)(
-                "%s runs on %s (asked for: %s; offered: %s)%s",
+                "%s runs on %s (requested: %s; available: %s)%s",
                 *(file.name, candidate, device, ", ".join(available), "".join(f"; {reason}" for reason in reasons)),
             )
             return candidate, session
         reasons.append(f"{candidate} does not load: {reason}")
-    raise PoseError(f"{file.title} cannot run on {device!r}: {'; '.join(reasons)}; repair that, or choose 'cpu'")
+    raise PoseError(f"{file.title} cannot run on {device!r}: {'; '.join(reasons)}; correct that, or choose 'cpu'")
 
 
 def _session(path: Path, file: NetworkFile, device: str, threads: int) -> tuple[Any, str]:
-    """A session and "", or None and the reason why the provider did not load."""
+    """A session and "", or None and the reason why the provider does not load."""
     runtime = _onnxruntime()
     options = runtime.SessionOptions()
-    options.log_severity_level = 4  # what matters is raised below
+    options.log_severity_level = 4  # errors are raised below
     options.intra_op_num_threads = threads
     if device == "directml":
-        options.enable_mem_pattern = False  # DirectML refuses both of these
+        options.enable_mem_pattern = False  # DirectML requires this and the next line
         options.execution_mode = runtime.ExecutionMode.ORT_SEQUENTIAL
     provider = PROVIDERS[device]
     try:
@@ -145,29 +148,25 @@ def _session(path: Path, file: NetworkFile, device: str, threads: int) -> tuple[
         if device != "cpu" and not _is_about_the_file(error):
             return None, _one_line(error)
         raise PoseError(
-            f"{path} cannot be read as an ONNX network ({_one_line(error)}): it is damaged or was not downloaded to "
-            f"its end ({path.stat().st_size:,} bytes, {file.name} has {file.size:,}); get it again from {file.source}"
+            f"{path} cannot be read as an ONNX network ({_one_line(error)}): it is damaged or its download is "
+            f"incomplete ({path.stat().st_size:,} bytes, {file.name} has {file.size:,}); download it again from "
+            f"{file.source}"
         ) from error
     if session.get_providers()[0] != provider:
-        return None, _why_library_fails(provider)
+        return None, _load_failure(provider)
     return session, ""
 
 
 @cache
 def _onnxruntime() -> Any:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise PoseError(
-            f"onnxruntime cannot be imported ({error}): install onnxruntime, or onnxruntime-gpu for NVIDIA cards"
-        ) from error
+    onnxruntime = require("onnxruntime", "pose detection", extra="pose")
     if hasattr(onnxruntime, "preload_dlls") and "CUDAExecutionProvider" in onnxruntime.get_available_providers():
-        onnxruntime.preload_dlls()  # finds the CUDA libraries that torch brought
+        onnxruntime.preload_dlls()  # the CUDA libraries that torch installed
     return onnxruntime
 
 
-def _why_library_fails(provider: str) -> str:
-    """onnxruntime only logs why a provider did not load: loading its library again brings the reason."""
+def _load_failure(provider: str) -> str:
+    """Why a provider did not load. onnxruntime only logs it; loading its library again raises it."""
     if provider != PROVIDERS["cuda"]:
         return "onnxruntime gives no reason"
     folder = Path(_onnxruntime().__file__).parent / "capi"
@@ -190,7 +189,7 @@ def _checked_path(path: str | Path, file: NetworkFile) -> Path:
     )
 
 
-def _why_not(path: Path, file: NetworkFile, session: Any) -> str:
+def _mismatch(path: Path, file: NetworkFile, session: Any) -> str:
     for other in (DETECTOR, KEYPOINT_NETWORK):
         if other is not file and other.matches(session):
             return f"{path} is {other.title}, but {file.title} ({file.name}) is needed here: exchange the two files"
@@ -204,9 +203,9 @@ def _fits(values: Any, wanted: dict[str, tuple[int | None, ...]]) -> bool:
 
 
 def _shape_fits(found: list[Any], wanted: tuple[int | None, ...]) -> bool:
-    """Sizes that the file leaves open (names or None) fit anything."""
+    """Whether all sizes agree. A size that the file leaves open (a name or None) agrees with any."""
     return len(found) == len(wanted) and all(
-        size is None or not isinstance(known, int) or known == size for known, size in zip(found, wanted, strict=True)
+        size is None or not isinstance(given, int) or given == size for given, size in zip(found, wanted, strict=True)
     )
 
 

@@ -1,4 +1,4 @@
-"""A video through both networks: reading, resizing, inference and decoding overlap, a few frames are held at a time."""
+"""Runs a video through both networks. Reading, resizing, inference and decoding overlap; few frames are in memory."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import numpy as np
 
 from ..keypoints import Pose, PoseError
 from .boxes_over_time import boxes_between, matched_boxes
-from .estimate import crop, crop_region, decode_simcc, in_openpose_order
 from .onnx_session import Network
-from .people import Detections, decode_people, letterbox_scale, letterboxed
+from .simcc import crop, crop_region, decode_simcc, in_openpose_order
+from .yolox import Detections, decode_people, letterbox_scale, letterboxed
 
 CHUNK = 8
-"""Frames that are worked on together; two more chunks are being searched and read meanwhile."""
+"""Frames whose keypoints are estimated together. Meanwhile the next chunk is searched and the one after it read."""
 CROPS_ON_CPU, CROPS_ON_GPU = 2, 8
-"""Crops a pass of the key-point network."""
+"""Crops per pass of the keypoint network."""
 FRAMES_ON_GPU = 4
-"""Frames a pass of the detector, where its file takes more than the released one (one)."""
+"""Frames per pass of the detector, if its file accepts any number (the released one accepts one)."""
 GPU_WORKERS = 3
 """Threads that feed a GPU: one infers while the others resize and decode."""
 
 
 def search(detector: Network, frames: list[np.ndarray]) -> list[Detections]:
-    """The people in each frame."""
+    """The people in each frame, uint8 BGR (h, w, 3)."""
     output = detector(np.stack([letterboxed(frame) for frame in frames]))[0]
     return [decode_people(head, letterbox_scale(frame.shape)) for head, frame in zip(output, frames, strict=True)]
 
 
 def estimate(network: Network, people: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
-    """Key points (n, 134, 2) in pixels and scores (n, 134) of n pairs of frame and box."""
+    """Keypoints (n, 134, 2) in pixels and scores (n, 134). people: n pairs of a frame and a box."""
     regions = [crop_region(box) for _, box in people]
     crops = np.stack([crop(frame, *region) for (frame, _), region in zip(people, regions, strict=True)])
     simcc_x, simcc_y = network(crops)
@@ -42,7 +42,7 @@ def estimate(network: Network, people: list[tuple[np.ndarray, np.ndarray]]) -> t
 
 
 def checked_frame(frame: np.ndarray) -> np.ndarray:
-    """The frame, if it is one. Raises PoseError."""
+    """The frame itself. Raises PoseError if it is not uint8 (height, width, 3) of a sensible size."""
     if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
         found = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
         raise PoseError(f"a frame is {found}: it must be uint8 (height, width, 3), BGR")
@@ -53,20 +53,20 @@ def checked_frame(frame: np.ndarray) -> np.ndarray:
 
 @dataclass
 class _Chunk:
-    """Frames and, by number of the frame, what was or is being found in it."""
+    """Frames, and the searches of some of them by their number in the chunk."""
 
     frames: list[np.ndarray]
     searches: dict[int, _Search] = field(default_factory=dict)
 
 
 class PosePipeline:
-    """Threads that read frames, search them for people and estimate their key points. A context manager."""
+    """Threads that read frames, search them for people and estimate their keypoints. A context manager."""
 
     def __init__(self, detector: Network, keypoint_network: Network) -> None:
         on_cpu = detector.device == "cpu"
         self._detector, self._keypoint_network = detector, keypoint_network
-        self._frames_a_pass = 1 if on_cpu else detector.batch or FRAMES_ON_GPU
-        self._crops_a_pass = CROPS_ON_CPU if keypoint_network.device == "cpu" else CROPS_ON_GPU
+        self._frames_per_pass = 1 if on_cpu else detector.batch or FRAMES_ON_GPU
+        self._crops_per_pass = CROPS_ON_CPU if keypoint_network.device == "cpu" else CROPS_ON_GPU
         self._reader = ThreadPoolExecutor(1, "pose-reader")
         self._pool = ThreadPoolExecutor(cpu_workers() if on_cpu else GPU_WORKERS, "pose")
 
@@ -78,7 +78,7 @@ class PosePipeline:
             pool.shutdown(cancel_futures=True)
 
     def people(self, frames: Iterator[np.ndarray], detect_every: int) -> Iterator[list[Pose]]:
-        """The people of each frame, in order; every `detect_every`-th is searched (see `PoseDetector.iter_poses`)."""
+        """The people of each frame, in order. Searches every `detect_every`-th frame, see `PoseDetector.iter_poses`."""
         size = -(-CHUNK // detect_every) * detect_every
         current = self._read(frames, size).result()
         self._search(current, range(0, len(current.frames), detect_every))
@@ -95,23 +95,26 @@ class PosePipeline:
 
     def _search(self, chunk: _Chunk, numbers: Iterable[int]) -> None:
         numbers = list(numbers)
-        for start in range(0, len(numbers), self._frames_a_pass):
-            batch = numbers[start : start + self._frames_a_pass]
+        for start in range(0, len(numbers), self._frames_per_pass):
+            batch = numbers[start : start + self._frames_per_pass]
             found = self._pool.submit(search, self._detector, [chunk.frames[number] for number in batch])
             for position, number in enumerate(batch):
                 chunk.searches[number] = _Search(found, position)
 
     def _boxes(self, chunk: _Chunk, following: _Chunk) -> list[np.ndarray]:
-        """The boxes of every frame; between two searched ones that show the same people, on straight lines."""
+        """The boxes of every frame: moved in straight lines between searched frames that show the same people.
+
+        If two searched frames show different people, the middle frame between them is searched, and so on.
+        """
         count = len(chunk.frames)
         if not following.frames and count - 1 not in chunk.searches:
             self._search(chunk, [count - 1])
         known = {number: search.result().boxes for number, search in sorted(chunk.searches.items())}
         if following.frames:
             known[count] = following.searches[0].result().boxes
-        while unlike := _halves_of_gaps(known):
-            self._search(chunk, unlike)
-            known.update({number: chunk.searches[number].result().boxes for number in unlike})
+        while unmatched := _middles_of_unmatched_gaps(known):
+            self._search(chunk, unmatched)
+            known.update({number: chunk.searches[number].result().boxes for number in unmatched})
         boxes = dict(known)
         for before, after in _gaps(known):
             matched = matched_boxes(known[before], known[after])
@@ -124,8 +127,8 @@ class PosePipeline:
         owners = [number for number, found in enumerate(boxes) for _ in found]
         people = [(chunk.frames[number], box) for number, found in enumerate(boxes) for box in found]
         passes = [
-            self._pool.submit(estimate, self._keypoint_network, people[start : start + self._crops_a_pass])
-            for start in range(0, len(people), self._crops_a_pass)
+            self._pool.submit(estimate, self._keypoint_network, people[start : start + self._crops_per_pass])
+            for start in range(0, len(people), self._crops_per_pass)
         ]
         poses: list[list[Pose]] = [[] for _ in boxes]
         estimates = ((points, scores) for found in passes for points, scores in zip(*found.result(), strict=True))
@@ -137,7 +140,7 @@ class PosePipeline:
 
 @dataclass(frozen=True)
 class _Search:
-    """One result of a batch that is being searched."""
+    """The result of one frame in a batch that is being searched."""
 
     batch: Future[list[Detections]]
     position: int
@@ -151,18 +154,19 @@ def _gaps(known: dict[int, np.ndarray]) -> list[tuple[int, int]]:
     return [(before, after) for before, after in pairwise(numbers) if after - before > 1]
 
 
-def _halves_of_gaps(known: dict[int, np.ndarray]) -> list[int]:
-    """Frames half way between searched ones that do not show the same people."""
+def _middles_of_unmatched_gaps(known: dict[int, np.ndarray]) -> list[int]:
+    """Middle frames of the gaps whose ends do not show the same people."""
     return [
         (before + after) // 2 for before, after in _gaps(known) if matched_boxes(known[before], known[after]) is None
     ]
 
 
 def cores() -> int:
+    """Processor cores that this process may use."""
     affinity = getattr(os, "sched_getaffinity", None)
     return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 def cpu_workers() -> int:
-    """Frames worked on at once on the CPU: several passes on few threads each waste less than one pass on all."""
+    """Passes that run at once on the CPU. Several passes on a few threads each are faster than one on all threads."""
     return min(4, cores())

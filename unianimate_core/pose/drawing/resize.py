@@ -1,4 +1,4 @@
-"""Bilinear resizing with antialiasing, for images that the network was trained on at another size."""
+"""Bilinear resizing with antialiasing: the authors scaled drawn poses from 512x768 to the clip's size with it."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ..opencv import cv2
 def resize_bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """uint8 (h, w, 3) -> uint8 (height, width, 3).
 
-    Pixels are areas (half-pixel centers). An axis that shrinks is filtered by a triangle as wide as two new pixels,
-    an axis that grows is interpolated linearly: as torch's `interpolate(mode="bilinear", antialias=True)`, rounded to
-    8 bits.
+    Pixels are areas (half-pixel centers). An axis that shrinks is filtered by a triangle two new pixels wide; an axis
+    that grows is interpolated linearly. The result is that of torch's `interpolate(mode="bilinear", antialias=True)`,
+    rounded to 8 bits.
     """
     h, w, _ = image.shape
     if (h, w) == (height, width):
@@ -39,7 +39,7 @@ def _shrink_rows(image: np.ndarray, height: int) -> np.ndarray:
 
 @lru_cache(maxsize=16)
 def _triangle(size: int, new_size: int) -> tuple[np.ndarray, np.ndarray]:
-    """For each new row the old rows that reach it, and their weights: both (new_size, taps), weights sum to one."""
+    """For each new row, the old rows that contribute and their weights: both (new_size, taps); weights sum to 1."""
     scale = size / new_size
     centers = (np.arange(new_size) + 0.5) * scale
     first = np.floor(centers - scale).astype(int)

@@ -1,8 +1,8 @@
-"""Hands that an extractor names the wrong way round.
+"""Corrects extractors that exchange the names of the left and the right hand.
 
-ComfyUI's SDPose nodes write COCO's left hand as the right one, in every frame. Each hand would then ride on the other
-arm. Which way an extractor does it shows where a hand lies at one wrist and far from the other; that is seen in some
-frames only, and holds for all.
+ComfyUI's SDPose nodes write COCO's left hand as the right one, in every frame. Each hand would then move with the
+other arm. A hand that lies at one wrist and far from the other shows how the extractor names hands; only some frames
+show it, but it holds for all frames of a clip.
 """
 
 from __future__ import annotations
@@ -14,25 +14,27 @@ import numpy as np
 from ..keypoints import LEFT_WRIST, RIGHT_WRIST, Pose
 
 NEAR, FAR = 0.5, 2.0
-"""Palms (from the wrist to the base of the middle finger) within which a hand lies at a wrist, beyond which not."""
+"""A hand lies at a wrist within `NEAR` palms, and not beyond `FAR`. A palm: from wrist to base of the middle finger."""
 
 
 def with_hands_at_their_wrists(people: list[list[Pose]], certain: Sequence[bool]) -> list[list[Pose]]:
-    """The people of a clip, all hands exchanged where most that can be told lie at the other wrist.
+    """The people of a clip, with all hands exchanged if most hands that give evidence lie at the other wrist.
 
-    certain: by frame, whether its hands are known to be named rightly; these neither count nor change.
+    certain: for each frame, whether its hands are known to have the right names. These are not counted or changed.
     """
     doubtful = [pose for frame, sure in zip(people, certain, strict=True) if not sure for pose in frame]
-    if sum(map(_names, doubtful)) >= 0:
+    if sum(map(_evidence, doubtful)) >= 0:
         return people
     return [
         frame if sure else [_exchanged(pose) for pose in frame] for frame, sure in zip(people, certain, strict=True)
     ]
 
 
-def _names(pose: Pose) -> int:
-    """1 where all hands that are seen lie at their own wrist and far from the other, -1 the other way round, 0 where
-    that cannot be told: hands that meet, hands elsewhere, wrists that are not seen."""
+def _evidence(pose: Pose) -> int:
+    """1 if all seen hands lie at their own wrist and far from the other, -1 if the opposite, else 0.
+
+    Hands that meet, hands far from both wrists and unseen wrists give no evidence.
+    """
     known = pose.hand_seen[:, [0, 9]].all(1)
     if not pose.body_seen[[LEFT_WRIST, RIGHT_WRIST]].all() or not known.any():
         return 0

@@ -1,6 +1,6 @@
-"""POSE_KEYPOINT frames, ComfyUI's own form of key points, to and from `Pose`.
+"""POSE_KEYPOINT frames, ComfyUI's own form of keypoints, to and from `Pose`.
 
-A frame is `{"canvas_width", "canvas_height", "people": [...]}`; a person holds flat lists of x, y, score in pixels.
+A frame is `{"canvas_width", "canvas_height", "people": [...]}`. A person holds flat lists of x, y, score, in pixels.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
+from ..clip import MOST_FRAMES
 from ..keypoints import LEFT_EYE, LEFT_HAND, LEFT_TOE, RIGHT_EYE, RIGHT_HAND, RIGHT_TOE, UNSEEN, Pose, PoseError, seen
 from .hand_names import with_hands_at_their_wrists
 
 LARGEST_CANVAS = 65536
 MOST_PEOPLE = 1000
 MARK, MARKED = "written_by", "UniAnimate for ComfyUI"
-"""Key and value in a frame that this pack wrote: its hands are named rightly, wherever they lie."""
+"""Key and value that this pack writes into its frames: their hands have the right names, wherever they lie."""
 FARTHEST = 1000  # canvases: no detector puts a point farther out
 
 BODY_25 = (0, 1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18)
-"""Where OpenPose's 25-point body has our first 18; its points 19 to 24 are the feet, in our order."""
+"""Our first 18 joints in OpenPose's body of 25, whose points 19 to 24 are the feet in our order."""
 
 ACCEPTED_POINTS = {
     "pose_keypoints_2d": (18, 25),
@@ -32,68 +33,49 @@ ACCEPTED_POINTS = {
 }
 
 
-def people_of_frame(frame: Mapping[str, Any]) -> list[Pose]:
-    """Everybody in a frame, in its order. The frames of a clip are read by `people_of_frames`.
+def people_by_frame(frames: Sequence[Mapping[str, Any]]) -> list[list[Pose]]:
+    """The people of each POSE_KEYPOINT frame of a clip, in the order of the frame.
 
-    Accepted are frames of ComfyUI's SDPose nodes, of pre-processors that write no feet or null where nothing was
-    found, faces of 68 or 70 points (the last two, the eyes, are dropped), bodies of 18 or 25, and coordinates in
-    fractions of the canvas: a body that spans less than two pixels of a canvas of 64 or more is taken as such.
-    Hands that lie at each other's wrists, as some extractors name them, are exchanged.
+    Accepts what ComfyUI's SDPose nodes and the common preprocessors write:
+    - lists that are absent, null or empty if nothing was found, such as the feet;
+    - bodies of 18 or 25 points, and faces of 68 or 70 (the last two, the eyes, are dropped);
+    - coordinates in fractions of the canvas: assumed if all bodies of a frame lie within two pixels of the corner of
+      a canvas of 64 pixels or more;
+    - left and right hands that are exchanged in the whole clip, as some extractors write them (see `hand_names`).
 
-    Raises PoseError naming what is wrong: not a frame, absurd canvas, wrong lengths, values that are not finite.
+    Raises PoseError that names the first wrong frame and what is wrong with it.
     """
-    return with_hands_at_their_wrists([_people_as_named(frame)], [_is_ours(frame)])[0]
-
-
-def people_of_frames(frames: Sequence[Mapping[str, Any]]) -> list[list[Pose]]:
-    """Everybody in each frame of a clip, as `people_of_frame` reads one, but that hands are exchanged throughout or
-    nowhere: what an extractor calls left does not change within a clip.
-
-    Raises PoseError naming the first frame that is wrong.
-    """
+    if not isinstance(frames, Sequence) or isinstance(frames, (str, bytes)):
+        raise PoseError(f"keypoints are a list of frames, this is a {type(frames).__name__}: it is another format")
+    if len(frames) > MOST_FRAMES:
+        raise PoseError(f"there are {len(frames):,} frames of keypoints, the limit is {MOST_FRAMES:,}: cut the clip")
     people = []
     for number, frame in enumerate(frames):
         try:
-            people.append(_people_as_named(frame))
+            people.append(_people_of_frame(frame))
         except PoseError as error:
             raise PoseError(f"frame {number} of {len(frames)}: {error}") from error
-    return with_hands_at_their_wrists(people, [_is_ours(frame) for frame in frames])
+    return with_hands_at_their_wrists(people, [frame.get(MARK) == MARKED for frame in frames])
 
 
-def _people_as_named(frame: Mapping[str, Any]) -> list[Pose]:
-    """The people with their hands as the frame names them."""
-    if not isinstance(frame, Mapping):
-        raise PoseError(f"a frame of key points is a {type(frame).__name__}: it must be an object with people")
-    canvas = np.array([_canvas_side(frame, "canvas_width"), _canvas_side(frame, "canvas_height")])
-    people = frame.get("people")
-    if not isinstance(people, Sequence) or isinstance(people, (str, bytes)):
-        raise PoseError(f"people is {_shown(people)}: a frame of key points must have a list of people")
-    if len(people) > MOST_PEOPLE:
-        raise PoseError(f"a frame has {len(people)} people: the limit is {MOST_PEOPLE}")
-    parts = [_parts_of_person(person) for person in people]
-    if _in_fractions(parts, canvas):
-        canvas = np.ones(2)
-    return [_pose_of_parts(part, canvas) for part in parts]
+def frames_of_people(people: Sequence[Sequence[Pose]], width: int, height: int) -> list[dict[str, Any]]:
+    """POSE_KEYPOINT frames with the people of each frame, in pixels of a canvas of width x height.
 
+    Unseen points are 0, 0, 0. Our toe becomes both the big and the small toe, and heels are unseen. The last two of
+    the 70 points of a face are the eyes of the body. Each frame carries `MARK`, which other packs ignore.
 
-def _is_ours(frame: Mapping[str, Any]) -> bool:
-    return frame.get(MARK) == MARKED
-
-
-def frame_of_people(people: Sequence[Pose], width: int, height: int) -> dict[str, Any]:
-    """The people as a POSE_KEYPOINT frame in pixels of a canvas of width x height.
-
-    Points not seen are 0, 0, 0. The big and the small toe both get our toe, heels are not known; the two extra points
-    of a face are the eyes of the body. The frame is marked as ours (`MARK`), which other packs pass over.
+    Raises PoseError if the size of the canvas is out of range.
     """
-    size = {"canvas_width": width, "canvas_height": height}
-    width, height = _canvas_side(size, "canvas_width"), _canvas_side(size, "canvas_height")
-    return {
-        "canvas_width": width,
-        "canvas_height": height,
-        "people": [_person_of_pose(pose, (width, height)) for pose in people],
-        MARK: MARKED,
-    }
+    size = _canvas_side("canvas_width", width), _canvas_side("canvas_height", height)
+    return [
+        {
+            "canvas_width": size[0],
+            "canvas_height": size[1],
+            "people": [_person_of_pose(pose, size) for pose in frame],
+            MARK: MARKED,
+        }
+        for frame in people
+    ]
 
 
 def _person_of_pose(pose: Pose, canvas: tuple[int, int]) -> dict[str, list[float]]:
@@ -116,8 +98,23 @@ def _flat(points: np.ndarray) -> list[float]:
     return np.where(points[:, 2:] > 0, points, 0.0).reshape(-1).tolist()
 
 
-def _canvas_side(frame: Mapping[str, Any], name: str) -> int:
-    side = frame.get(name)
+def _people_of_frame(frame: Mapping[str, Any]) -> list[Pose]:
+    """The people of one frame, with the names of their hands as written."""
+    if not isinstance(frame, Mapping):
+        raise PoseError(f"a frame of keypoints is a {type(frame).__name__}: it must be an object with people")
+    canvas = np.array([_canvas_side(name, frame.get(name)) for name in ("canvas_width", "canvas_height")])
+    people = frame.get("people")
+    if not isinstance(people, Sequence) or isinstance(people, (str, bytes)):
+        raise PoseError(f"people is {_shown(people)}: a frame of keypoints must have a list of people")
+    if len(people) > MOST_PEOPLE:
+        raise PoseError(f"a frame has {len(people)} people: the limit is {MOST_PEOPLE}")
+    parts = [_parts_of_person(person) for person in people]
+    if _in_fractions(parts, canvas):
+        canvas = np.ones(2)
+    return [_pose_of_parts(part, canvas) for part in parts]
+
+
+def _canvas_side(name: str, side: Any) -> int:
     if (
         not isinstance(side, (int, float, np.integer, np.floating))
         or isinstance(side, bool)
@@ -129,9 +126,9 @@ def _canvas_side(frame: Mapping[str, Any], name: str) -> int:
 
 
 def _parts_of_person(person: Any) -> dict[str, np.ndarray]:
-    """name -> (points, 3), without the lists that are absent, null or empty."""
+    """Name of the list -> (points, 3), without lists that are absent, null or empty."""
     if not isinstance(person, Mapping):
-        raise PoseError(f"a person is {_shown(person)}: it must be an object with lists of key points")
+        raise PoseError(f"a person is {_shown(person)}: it must be an object with lists of keypoints")
     parts = {}
     for name, accepted in ACCEPTED_POINTS.items():
         values = person.get(name)
@@ -139,7 +136,7 @@ def _parts_of_person(person: Any) -> dict[str, np.ndarray]:
             continue
         parts[name] = _points(name, values, accepted)
     if not any(name in person for name in ACCEPTED_POINTS):
-        raise PoseError("a person has none of the lists of key points (pose_keypoints_2d, ...): this is another format")
+        raise PoseError("a person has none of the lists of keypoints (pose_keypoints_2d, ...): this is another format")
     return parts
 
 
@@ -157,7 +154,7 @@ def _points(name: str, values: Any, accepted: tuple[int, ...]) -> np.ndarray:
 
 
 def _are_finite_floats(values: Sequence[Any]) -> bool:
-    """The usual case, without looking at each value in Python."""
+    """The usual case, checked without looking at each value in Python."""
     return set(map(type, values)) == {float} and bool(np.isfinite(values).all())
 
 
@@ -178,7 +175,7 @@ def _in_fractions(parts: list[dict[str, np.ndarray]], canvas: np.ndarray) -> boo
 
 
 def _pose_of_parts(parts: dict[str, np.ndarray], canvas: np.ndarray) -> Pose:
-    """Part name -> (points, 3) of x, y (in units of which the canvas has `canvas`) and score."""
+    """parts: name of the list -> (points, 3) of x, y, score. canvas: (2,) width and height in the units of x and y."""
     body = parts.get("pose_keypoints_2d", np.zeros((18, 3)))
     feet = parts.get("foot_keypoints_2d", np.zeros((6, 3)))
     if len(body) == 25:
@@ -189,7 +186,7 @@ def _pose_of_parts(parts: dict[str, np.ndarray], canvas: np.ndarray) -> Pose:
     points = np.concatenate([body, feet, face, *hands])
     xy, scores = points[:, :2], np.where((points[:, :2] == UNSEEN).all(-1), 0, points[:, 2])
     if np.abs(xy[scores > 0] / canvas).max(initial=0) > FARTHEST:
-        raise PoseError(f"a key point lies more than {FARTHEST} canvases away: check canvas_width and canvas_height")
+        raise PoseError(f"a keypoint lies more than {FARTHEST} canvases away: check canvas_width and canvas_height")
     return Pose.from_wholebody(xy, scores, canvas[0], canvas[1])
 
 

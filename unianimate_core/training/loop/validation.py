@@ -1,4 +1,4 @@
-"""Validation: clips that were not trained on, animated by the mean weights, as videos and as PSNR."""
+"""Validation: clips that were not trained on, animated by the EMA weights, as videos and as PSNR."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from accelerate.utils import gather_object
 from einops import rearrange
 from torch import Tensor
 
-from ...diffusion import sample_clip
+from ...animator import Animator
 from ...evaluation.metrics import psnr_star
 from ...media.images import as_frames
 from ...media.video import video_writer
 from ...model import UNet
+from ...sampling import SamplingSettings
 from ...vae.autoencoder import Autoencoder
 from ..conditions import as_network_sees
 from ..data.sequences import PreparedSequence
@@ -29,7 +30,7 @@ FPS = 8
 class Validation:
     """Animates the first frames of some sequences, each from its first image. folder: for the videos.
 
-    A sequence's image 0 is the reference, and images 1 to validation_frames are to be made.
+    Image 0 of a sequence is the reference; images 1 to validation_frames are the truth.
     """
 
     folder: Path
@@ -42,7 +43,7 @@ class Validation:
 
     @torch.no_grad()
     def __call__(self, unet: UNet, step: int, accelerator: Accelerator) -> dict[str, float]:
-        """Mean PSNR in dB: of the results, of the reference image copied, and of the truth through the VAE."""
+        """Mean PSNR in dB of the results, of the copied reference image, and of the truth through the VAE."""
         unet.eval()
         mine = range(accelerator.process_index, len(self.sequences), accelerator.num_processes)
         scores = [self._animate(unet, number, step, accelerator) for number in mine]
@@ -61,20 +62,20 @@ class Validation:
             "reference_pose": as_network_sees(reference_pose[None]).to(device),
             "reference_latent": sequence.latents([0])[None].to(device),
             "image": None if image is None else image[None].to(device),
+            "text": self.text.to(device),
         }
+        settings = SamplingSettings(
+            seed=self.seed + number,
+            steps=self.run.validation_steps,
+            guidance_scale=self.run.guidance,
+            noise_prior=0,
+            offset_noise=self.offset_noise,
+        )
+        animator = Animator(unet, self.autoencoder, device=device)
         with accelerator.autocast():
-            result = sample_clip(
-                unet,
-                conditions,
-                self.text.to(device),
-                steps=self.run.validation_steps,
-                guidance=self.run.guidance,
-                prior=0,
-                seed=self.seed + number,
-                offset=self.offset_noise,
-            )
-        result = self.autoencoder.decode(result.float()).cpu().clamp(0, 1)
-        through_vae = self.autoencoder.decode(sequence.latents(frames)[None]).cpu().clamp(0, 1)
+            latents = animator.sample(conditions, settings)
+        result = animator.decode(latents.float())
+        through_vae = animator.decode(sequence.latents(frames)[None])
         self._write(self.folder / f"step_{step:08d}" / f"{number:02d}.mp4", reference, poses, result, truth)
         return {
             "PSNR": decibels(result, truth),
@@ -83,7 +84,7 @@ class Validation:
         }
 
     def _write(self, path: Path, reference: Tensor, poses: Tensor, result: Tensor, truth: Tensor) -> None:
-        """Beside each other: reference, pose, result, truth."""
+        """Reference, pose, result and truth, side by side."""
         still = as_frames(reference)[0]
         with video_writer(path, FPS) as video:
             for pose, made, true in zip(poses.numpy(), as_frames(result), as_frames(truth), strict=True):
@@ -91,5 +92,5 @@ class Validation:
 
 
 def decibels(clip: Tensor, truth: Tensor) -> float:
-    """PSNR of all values together; 100 for equal clips, since curves take no infinity. Both 1 3 f H W in [0, 1]."""
+    """PSNR over all values, at most 100, since curves take no infinity. Both 1 3 f H W in [0, 1]."""
     return min(float(psnr_star(*(rearrange(each, "1 c f h w -> 1 c (f h) w") for each in (clip, truth)))), 100.0)

@@ -1,4 +1,4 @@
-"""The hard cases that users report, one by one."""
+"""The hard cases of alignment that users report, one by one."""
 
 import numpy as np
 import pytest
@@ -9,19 +9,19 @@ from unianimate_core.pose.alignment.bone_lengths import LONGEST, PARENT, PROPORT
 
 
 def with_body(body: np.ndarray, hidden: tuple[int, ...] = (), pose: Pose = REFERENCE) -> Pose:
-    """The pose with another body, some of it unseen."""
+    """The pose with another body, whose `hidden` joints are unseen."""
     score = np.ones(20)
     score[list(hidden)] = 0
     return Pose(body, pose.hands, pose.face, score)
 
 
 def from_the_side(pose: Pose, width: float = 0.08) -> Pose:
-    """Turned about the vertical through the neck: everything sideways shrinks."""
+    """Turned about the vertical through the neck, so that all widths shrink."""
     return pose.moved(lambda points: pose.body[1] + (points - pose.body[1]) * (width, 1))
 
 
 def swaying(pose: Pose, frames: int = 12) -> list[Pose]:
-    """Half the size, somewhere else, swaying from side to side."""
+    """Half the size, at another place, swaying from side to side."""
     sways = 0.03 * np.sin(np.arange(frames))
     return [pose.moved(lambda points, x=x: points / 2 + np.array([0.3 + x, 0.2])) for x in sways]
 
@@ -31,13 +31,13 @@ def lengths(pose: Pose) -> dict[int, float]:
 
 
 def shares(poses: list[Pose], reference: Pose = REFERENCE) -> dict[int, float]:
-    """Child joint -> its longest bone in the clip as a share of the reference's."""
+    """Child joint -> length of its bone / length in the reference, in the frame where it is longest."""
     wanted = lengths(reference)
     return {child: max(lengths(pose)[child] for pose in poses) / wanted[child] for child in PARENT}
 
 
-def test_a_first_frame_from_the_side_does_not_make_giant_shoulders():
-    """The authors' rule takes all widths from frame 0, and does make them."""
+def test_a_side_view_in_frame_0_does_not_make_giant_shoulders():
+    """The authors' rule takes all widths from frame 0, and makes giant shoulders."""
     clip = swaying(REFERENCE)
     driving = [from_the_side(clip[0]), *clip[1:]]
     giant = shares(align_poses(REFERENCE, driving, scale_from="first"))
@@ -46,8 +46,8 @@ def test_a_first_frame_from_the_side_does_not_make_giant_shoulders():
     assert all(0.8 < share < 1.1 for share in usual.values())
 
 
-def test_a_whole_clip_from_the_side_stays_seen_from_the_side():
-    """There is no shoulder width to go by: it is scaled like everything else, and so are steps sideways."""
+def test_a_clip_in_side_view_stays_in_side_view():
+    """It shows no shoulder width to measure, so shoulders and sideways steps are scaled like everything else."""
     driving = swaying(from_the_side(REFERENCE))
     aligned = align_poses(REFERENCE, driving)
     share = shares(aligned)
@@ -58,7 +58,7 @@ def test_a_whole_clip_from_the_side_stays_seen_from_the_side():
 
 
 def test_a_seated_reference_does_not_shrink_the_legs_of_a_standing_dancer():
-    """Thighs that point at the camera are almost no length in the image."""
+    """Thighs that point at the camera have almost no length in the image."""
     body = REFERENCE.body.copy()
     for hip, leg in ((8, (9, 10, 19)), (11, (12, 13, 18))):
         body[list(leg)] -= 0.85 * (body[leg[0]] - body[hip])
@@ -71,7 +71,7 @@ def test_a_seated_reference_does_not_shrink_the_legs_of_a_standing_dancer():
 
 
 def seated_at(floor: float, thighs: float) -> Pose:
-    """The reference with thighs this share as long as they are, moved down until its toes are at `floor`."""
+    """The reference with thighs `thighs` times as long, moved down until its toes are at `floor`."""
     body = REFERENCE.body.copy()
     for hip, leg in ((8, (9, 10, 19)), (11, (12, 13, 18))):
         body[list(leg)] -= (1 - thighs) * (body[leg[0]] - body[hip])
@@ -79,8 +79,8 @@ def seated_at(floor: float, thighs: float) -> Pose:
 
 
 @pytest.mark.parametrize("thighs", [0.0, 0.15, 0.35])
-def test_a_seated_reference_whose_feet_are_in_the_image_keeps_them_there(thighs):
-    """The image shows the seat and the floor; a standing dancer's full legs would hang out of it."""
+def test_feet_of_a_seated_reference_stay_in_the_image(thighs):
+    """The image shows the seat and the floor; a standing dancer's full legs would leave it."""
     seated = seated_at(0.97, thighs)
     aligned = align_poses(seated, swaying(REFERENCE))
     feet = max(pose.body[[10, 13, 18, 19], 1].max() for pose in aligned)
@@ -91,12 +91,12 @@ def test_a_seated_reference_whose_feet_are_in_the_image_keeps_them_there(thighs)
     assert max(pose.body[[18, 19], 1].max() for pose in longer) < 1
 
 
-def test_a_seated_reference_whose_feet_are_cut_off_gets_full_legs():
+def test_a_seated_reference_with_feet_outside_the_image_gets_full_legs():
     seated = seated_at(1.1, 0.35)
     assert lengths(align_poses(seated, swaying(REFERENCE))[0])[9] > 0.6 * lengths(REFERENCE)[9]
 
 
-def test_an_adult_dancer_takes_on_the_proportions_of_a_child():
+def test_an_adult_dancer_gets_the_proportions_of_a_child():
     """A large head on short legs: every bone has its own ratio."""
     body = REFERENCE.body.copy()
     body[[0, 14, 15, 16, 17]] = body[1] + 1.4 * (body[[0, 14, 15, 16, 17]] - body[1])
@@ -108,7 +108,7 @@ def test_an_adult_dancer_takes_on_the_proportions_of_a_child():
 
 
 @pytest.mark.parametrize("missing", [(3, 4), (2, 3, 4), (9, 10, 19), (14, 16)])
-def test_limbs_the_reference_hides_go_by_their_opposites(missing):
+def test_a_hidden_limb_of_the_reference_gets_the_length_of_its_opposite(missing):
     """A hand behind the back must not change the arm."""
     aligned = align_poses(with_body(REFERENCE.body, missing), swaying(REFERENCE))
     expected = align_poses(REFERENCE, swaying(REFERENCE))
@@ -117,8 +117,8 @@ def test_limbs_the_reference_hides_go_by_their_opposites(missing):
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3, 8, 11, 12, 13])
-def test_a_joint_hidden_for_some_frames_does_not_make_the_others_jump(missing):
-    """Detectors lose joints all the time, and lose the neck with either shoulder."""
+def test_a_joint_hidden_in_some_frames_does_not_make_others_jump(missing):
+    """Detectors often lose joints, and lose the neck with either shoulder."""
     hidden = (missing, 1) if missing in (2, 5) else (missing,)
     driving = [pose.moved(lambda points: points / 2) for pose in DRIVING]
     holes = [pose if frame % 2 == 0 else with_body(pose.body, hidden, pose) for frame, pose in enumerate(driving)]
@@ -126,7 +126,7 @@ def test_a_joint_hidden_for_some_frames_does_not_make_the_others_jump(missing):
         assert np.abs(pose.body - full.body)[pose.body_seen].max() < 0.08
 
 
-def test_one_wrong_detection_changes_its_own_frame_only():
+def test_a_wrong_detection_changes_only_its_own_frame():
     driving = swaying(REFERENCE, 24)
     body = driving[7].body.copy()
     body[4] += (0.4, -0.3)
@@ -138,7 +138,7 @@ def test_one_wrong_detection_changes_its_own_frame_only():
 
 
 def test_hands_keep_a_plausible_size():
-    """A hand found as large as the body is cut to that of the reference; others are the reference's size."""
+    """A hand as large as the body is shortened to the limit; other hands get the size of the reference's."""
     fan = np.array([[0, 0], *([x, y] for x in np.linspace(-0.03, 0.03, 5) for y in np.linspace(0.03, 0.06, 4))])
     reference = Pose(REFERENCE.body, REFERENCE.body[[7, 4], None] + fan, REFERENCE.face)
     driving = swaying(reference, 24)
@@ -153,7 +153,7 @@ def test_hands_keep_a_plausible_size():
 
 
 def test_canvases_of_different_shapes_are_measured_in_true_proportion():
-    """The same person in a landscape video and a portrait image is the same person."""
+    """A person in a landscape video keeps their proportions in a portrait image."""
     wide = [pose.moved(lambda points: points * np.array([512 / 768 * 720 / 1280, 1])) for pose in swaying(REFERENCE)]
     aligned = align_poses(REFERENCE, wide, reference_size=(512, 768), driving_size=(1280, 720))
     for pose in aligned:
@@ -161,18 +161,18 @@ def test_canvases_of_different_shapes_are_measured_in_true_proportion():
         np.testing.assert_allclose(pose.body, REFERENCE.body + shift, atol=1e-6)
 
 
-def test_similarity_keeps_the_dancers_own_proportions():
+def test_similarity_keeps_the_proportions_of_the_dancer():
     for pose, driving in zip(align_poses(REFERENCE, DRIVING, "similarity"), DRIVING, strict=True):
         ratios = [lengths(pose)[child] / lengths(driving)[child] for child in PARENT]
         np.testing.assert_allclose(ratios, ratios[0])
 
 
-def test_none_changes_nothing():
+def test_mode_none_changes_nothing():
     assert align_poses(REFERENCE, DRIVING, "none") == DRIVING
     assert align_poses(Pose.empty(), DRIVING, "none") == DRIVING
 
 
-def test_frames_without_anybody_stay_empty():
+def test_empty_frames_stay_empty():
     aligned = align_poses(REFERENCE, [Pose.empty(), *DRIVING, Pose.empty()])
     assert [pose.is_empty for pose in aligned] == [True, False, False, False, False, True]
     assert align_poses(REFERENCE, []) == []
@@ -188,12 +188,12 @@ def test_frames_without_anybody_stay_empty():
         ({"driving_size": (0, 100)}, "0x100"),
     ],
 )
-def test_settings_that_do_not_exist_are_named(options, names):
+def test_errors_name_a_setting_that_does_not_exist(options, names):
     with pytest.raises(PoseError, match=names):
         align_poses(REFERENCE, DRIVING, **options)
 
 
-def test_a_reference_without_a_body_is_named():
+def test_a_reference_without_a_body_is_an_error():
     with pytest.raises(PoseError, match="reference pose shows no body"):
         align_poses(Pose.empty(), DRIVING)
 

@@ -1,4 +1,4 @@
-"""Whatever a detector delivers, aligned poses stay usable."""
+"""Properties of alignment that hold for any poses, however wrong a detector is."""
 
 import numpy as np
 from hypothesis import assume, given
@@ -32,7 +32,7 @@ def can_be_measured(reference: Pose, driving: list[Pose]) -> bool:
 
 @given(references(), clips(), SETTINGS)
 def test_aligned_poses_are_finite_and_show_the_same_joints(reference, driving, setting):
-    """Infinite limbs from missing joints are what users of every such pack report first."""
+    """Users of such packs report infinite limbs from missing joints before anything else."""
     aligned = align_poses(reference, driving, setting[0], scale_from=setting[1])
     before, after = KeypointClip.from_poses(driving), KeypointClip.from_poses(aligned)
     assert np.isfinite(after.points).all()
@@ -40,8 +40,8 @@ def test_aligned_poses_are_finite_and_show_the_same_joints(reference, driving, s
 
 
 @given(references(), clips())
-def test_no_bone_is_longer_than_its_reference_by_more_than_foreshortening_allows(reference, driving):
-    """Giant shoulders come from a side view; the bound holds in every frame, for all that the reference shows."""
+def test_no_bone_exceeds_its_limit(reference, driving):
+    """A side view would give giant shoulders. The limit holds in every frame, for bones that the reference shows."""
     targets = target_lengths(reference.body, reference.body_seen)
     assume(can_be_measured(reference, driving))
     for pose in align_poses(reference, driving):
@@ -53,15 +53,15 @@ def test_no_bone_is_longer_than_its_reference_by_more_than_foreshortening_allows
 
 @given(references(), clips(), st.sampled_from(["bones", "similarity"]))
 def test_aligning_an_aligned_sequence_changes_nothing(reference, driving, mode):
-    """So a graph may align twice, and saved aligned key points may be used as driving poses."""
+    """A workflow may align twice, and saved aligned keypoints may become driving poses."""
     once = align_poses(reference, driving, mode)
     twice = align_poses(reference, once, mode)
     assert largest_difference(once, twice) <= 1e-7 * extent(once)
 
 
 @given(references(), clips(), SETTINGS, st.integers(-3, 3), st.tuples(st.floats(-5, 5), st.floats(-5, 5)))
-def test_aligning_commutes_with_moving_and_scaling_the_driving_video(reference, driving, setting, power, shift):
-    """Where the dancer stands in the driving video, and how near, is of no consequence."""
+def test_place_and_size_of_the_driving_dancer_do_not_matter(reference, driving, setting, power, shift):
+    """The dancer may stand anywhere in the driving video, near or far."""
     assume(can_be_measured(reference, driving))
     assume(setting[1] == "robust" or can_be_measured(reference, driving[:1]))
     scale = 3.0**power
@@ -73,7 +73,7 @@ def test_aligning_commutes_with_moving_and_scaling_the_driving_video(reference, 
 
 @given(references(), clips(), st.integers(0, 24))
 def test_aligning_a_long_clip_with_wrong_frames_twice_changes_nothing(reference, wrong, start):
-    """Which frame is laid onto the reference, and how far feet are lifted, must not differ the second time."""
+    """The second time, the same frame must lie on the reference, and feet must not be lifted again."""
     clip = [DRIVING[0].moved(lambda points, x=x: points + np.array([0.02 * np.sin(x), 0])) for x in range(24)]
     driving = [*clip[:start], *wrong, *clip[start:]]
     once = align_poses(reference, driving)
@@ -81,8 +81,8 @@ def test_aligning_a_long_clip_with_wrong_frames_twice_changes_nothing(reference,
 
 
 @given(references(), clips())
-def test_body_and_feet_move_as_one(reference, driving):
-    """Keeping the feet on the ground lifts all points of a frame alike, and none sideways."""
+def test_keeping_the_feet_on_the_ground_moves_all_points_equally(reference, driving):
+    """Each frame moves as a whole, straight up or down."""
     kept, left = (align_poses(reference, driving, keep_feet_on_ground=keep) for keep in (True, False))
     for one, other in zip(kept, left, strict=True):
         (points, scores), (others, _) = one.flat(), other.flat()

@@ -1,11 +1,11 @@
-"""A detector is wrong now and then: that must neither move the body nor place the clip."""
+"""A wrong detection must not move the body, or place the clip."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.support.poses import REFERENCE
+from tests.support.poses import REFERENCE, without
 from unianimate_core.pose import Pose, align_poses
 
 ANKLES, NECK, FRAMES = (10, 13), 1, 30
@@ -17,12 +17,6 @@ def with_joint(pose: Pose, joint: int, place: tuple[float, float]) -> Pose:
     return Pose(body, pose.hands, pose.face, pose.body_score, pose.hand_score, pose.face_score)
 
 
-def without(pose: Pose, *joints: int) -> Pose:
-    score = pose.body_score.copy()
-    score[list(joints)] = 0
-    return Pose(pose.body, pose.hands, pose.face, score, pose.hand_score, pose.face_score)
-
-
 def with_legs(pose: Pose, factor: float) -> Pose:
     body = pose.body.copy()
     for hip, leg in ((8, [9, 10, 19]), (11, [12, 13, 18])):
@@ -31,7 +25,7 @@ def with_legs(pose: Pose, factor: float) -> Pose:
 
 
 def dance(frames: int = FRAMES) -> list[Pose]:
-    """Arms that swing, a body that sways, feet on the floor."""
+    """Arms swing, the body sways, the feet stay on the floor."""
     clip = []
     for phase in 2 * np.pi * np.arange(frames) / 16:
         body = REFERENCE.body + np.array([0.03 * np.sin(phase), 0])
@@ -41,7 +35,7 @@ def dance(frames: int = FRAMES) -> list[Pose]:
 
 
 def kicks(frames: int = FRAMES) -> list[Pose]:
-    """The right leg stands, the left shin swings up and down."""
+    """The right leg stands; the left shin swings up and down."""
     clip = []
     for angle in -np.pi * np.sin(np.pi * np.arange(frames) / 15) ** 2 / 2:
         body = REFERENCE.body.copy()
@@ -52,7 +46,7 @@ def kicks(frames: int = FRAMES) -> list[Pose]:
 
 
 def plies(frames: int = 48) -> list[Pose]:
-    """Both knees bend and the body sinks by a third of the thighs, in a second; the feet stay."""
+    """Both knees bend and the body sinks by a third of the thighs within a second; the feet stay."""
     clip = []
     for depth in 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(frames) / 24):
         body = REFERENCE.body.copy()
@@ -76,7 +70,7 @@ def joints(poses: list[Pose], joint: int) -> np.ndarray:
     st.sampled_from([0.7, 1.0]),
 )
 def test_a_wrong_ankle_does_not_move_the_body(frame, ankle, y, legs):
-    """It was once believed as driven and cut as placed: the figure leapt out of the canvas, in frame 0 for good."""
+    """If the driving ankle were trusted and the placed one shortened, the figure would jump off the canvas."""
     clip, reference = dance(), with_legs(REFERENCE, legs)
     wrong = [*clip]
     wrong[frame] = with_joint(clip[frame], ankle, (clip[frame].body[ankle, 0], y))
@@ -86,8 +80,8 @@ def test_a_wrong_ankle_does_not_move_the_body(frame, ankle, y, legs):
 
 @pytest.mark.parametrize("frames", [3, 4, 8, 12])
 @pytest.mark.parametrize("frame", [0, 2])
-def test_a_wrong_ankle_leaves_the_legs_of_short_clips_alone(frames, frame):
-    """Of a few frames, too, the longest shin may be the wrong one."""
+def test_a_wrong_ankle_in_a_short_clip_does_not_change_the_legs(frames, frame):
+    """The longest shin of a few frames may be the wrong one, too."""
     clip = dance(frames)
     wrong = [*clip]
     wrong[frame] = with_joint(clip[frame], ANKLES[1], (0.55, 1.6))
@@ -97,8 +91,8 @@ def test_a_wrong_ankle_leaves_the_legs_of_short_clips_alone(frames, frame):
 
 
 @pytest.mark.parametrize("hidden", [slice(0, None, 2), slice(1, None, 2), slice(10, 18), slice(0, 6), slice(24, None)])
-def test_a_standing_ankle_that_is_hidden_at_times_does_not_make_the_body_bounce(hidden):
-    """The other foot, in the air, must not stand in for it."""
+def test_a_standing_ankle_hidden_in_some_frames_does_not_make_the_body_bounce(hidden):
+    """The other foot, in the air, must not replace it."""
     reference, clip = with_legs(REFERENCE, 0.7), kicks()
     holes = [*clip]
     holes[hidden] = [without(pose, ANKLES[0]) for pose in clip[hidden]]
@@ -107,7 +101,7 @@ def test_a_standing_ankle_that_is_hidden_at_times_does_not_make_the_body_bounce(
         np.testing.assert_allclose(necks, np.broadcast_to(reference.body[NECK], necks.shape), atol=0.003)
 
 
-def test_noise_of_the_ankles_hardly_moves_the_body():
+def test_noisy_ankles_hardly_move_the_body():
     rng = np.random.default_rng(0)
     noisy = []
     for pose in dance(120):
@@ -140,7 +134,7 @@ def other(pose: Pose, scale: float, shift: tuple[float, float]) -> Pose:
     [(1, 0.1, (0.6, 0.9)), (1, 0.3, (0, 0)), (5, 0.5, (0.7, 0.3)), (5, 1, (-0.4, 0))],
 )
 def test_somebody_else_at_the_beginning_does_not_place_the_clip(mode, frames, scale, shift):
-    """A false person in frame 0, or a passer-by: the dancer, who is there for longer, lies on the reference."""
+    """It may be a false detection or a passer-by. The dancer, who is present for longer, lies on the reference."""
     clip = [other(pose, 0.8, (0.1, 0.1)) for pose in dance()]
     people = [*(other(pose, scale, shift) for pose in clip[:frames]), *clip[frames:]]
     aligned = align_poses(REFERENCE, people, mode)
@@ -156,12 +150,12 @@ def test_a_wrong_neck_does_not_place_the_clip(frame, angle, distance):
     wrong[frame] = with_joint(clip[frame], NECK, tuple(clip[frame].body[NECK] + step))
     necks, expected = (joints(align_poses(REFERENCE, poses), NECK) for poses in (wrong, clip))
     others = np.arange(FRAMES) != frame
-    swayed = np.ptp(joints(clip, NECK)[:3], axis=0)  # frame 1 or 2 may be laid onto the reference instead of frame 0
+    swayed = np.ptp(joints(clip, NECK)[:3], axis=0)  # frame 1 or 2 may lie on the reference instead of frame 0
     assert np.abs(necks - expected)[others].max() <= swayed.max() + 0.003
 
 
-def test_the_rule_of_the_first_frame_is_placed_by_it_whatever_it_shows():
-    """As the authors do."""
+def test_the_authors_rule_places_the_clip_by_its_first_frame():
+    """It does so whatever that frame shows."""
     clip = [other(dance()[0], 0.5, (0.7, 0.3)), *dance()[1:]]
     for mode in ("bones", "similarity"):
         np.testing.assert_allclose(

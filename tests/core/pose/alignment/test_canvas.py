@@ -1,4 +1,4 @@
-"""Poses on a canvas of another shape."""
+"""Poses moved to a canvas of another shape."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SIDES = st.integers(10, 4000)
 
 @given(st.tuples(SIDES, SIDES), st.tuples(SIDES, SIDES))
 def test_a_pose_keeps_its_proportions_and_stays_inside(size, new_size):
-    """Where nothing aligns, nothing may be squashed either."""
+    """Mode "none" does not align, but must not squash the person either."""
     pose = skeleton(standing())
     (moved,) = onto_canvas([pose], size, new_size)
     before, after = pose.body * size, moved.body * new_size
@@ -23,7 +23,7 @@ def test_a_pose_keeps_its_proportions_and_stays_inside(size, new_size):
     assert frames_outside([moved]) == []
 
 
-def test_frames_that_leave_the_canvas_are_named():
+def test_frames_outside_gives_the_frames_that_leave_the_canvas():
     inside = skeleton(standing())
     outside = skeleton(standing() + np.array([0.9, 0.0]))
     assert frames_outside([inside, outside, inside]) == [1]

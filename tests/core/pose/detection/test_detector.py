@@ -1,4 +1,4 @@
-"""Videos through the detector: order, laziness, frames that are searched and frames between."""
+"""Videos through the detector: order, bounded memory, searched frames and the frames between them."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from tests.support.pose_networks import recorded_image, write_detector, write_ke
 from unianimate_core.pose import PoseDetector, PoseError
 from unianimate_core.pose.detection import pipeline
 from unianimate_core.pose.detection.boxes_over_time import matched_boxes
-from unianimate_core.pose.detection.people import suppress_doubles
+from unianimate_core.pose.detection.yolox import suppress_duplicates
 
 
 @pytest.fixture(scope="module")
@@ -22,14 +22,14 @@ def detector(files):
 
 
 def video(count: int) -> list[np.ndarray]:
-    """Frames that all differ, slowly."""
+    """Frames that change slowly."""
     image = recorded_image().astype(int)
     return [(image + number).clip(0, 255).astype(np.uint8) for number in range(count)]
 
 
 @pytest.mark.parametrize("count", [0, 1, 7, 8, 9, 17])
-def test_frames_come_out_in_order_and_complete(detector, count):
-    """Every frame gives what it gives alone, wherever it lies in a chunk."""
+def test_every_frame_gives_what_it_gives_alone_and_in_order(detector, count):
+    """Its place in a chunk must not matter."""
     frames = video(count)
     together = detector(iter(frames))
     alone = [detector([frame])[0] for frame in frames]
@@ -39,8 +39,8 @@ def test_frames_come_out_in_order_and_complete(detector, count):
             np.testing.assert_allclose(pose.body, other.body, atol=1e-6)
 
 
-def test_frames_are_read_only_as_far_ahead_as_needed(detector):
-    """Memory stays flat: a video of any length never has more than a few chunks in it."""
+def test_few_frames_are_read_ahead(detector):
+    """Memory stays flat: it never holds more than a few chunks of a video."""
     read = 0
 
     def endless():
@@ -67,8 +67,8 @@ def test_an_error_of_the_reader_reaches_the_caller(detector):
 
 
 @pytest.mark.parametrize("detect_every", [2, 3, 8, 30])
-def test_searching_every_nth_frame_follows_people_on_straight_lines(detector, detect_every, monkeypatch):
-    """Where people hardly move, as here, boxes between searched frames are where a search would find them."""
+def test_between_searched_frames_boxes_move_in_straight_lines(detector, detect_every, monkeypatch):
+    """If people hardly move, as here, boxes between searched frames are where a search would find them."""
     searched = []
     search = pipeline.search
     monkeypatch.setattr(pipeline, "search", lambda network, frames: searched.extend(frames) or search(network, frames))
@@ -80,8 +80,8 @@ def test_searching_every_nth_frame_follows_people_on_straight_lines(detector, de
     assert np.mean([np.abs(a - b).mean() for a, b in zip(keypoints, expected, strict=True)]) < 0.02
 
 
-def test_frames_between_are_searched_where_people_change(detector, monkeypatch):
-    """Somebody who comes or goes between two searched frames is found in the frame it happens."""
+def test_frames_between_are_searched_if_people_change(detector, monkeypatch):
+    """A person who appears between two searched frames is found from the first frame on."""
     boxes = np.array([[0, 0, 10, 20], [30, 0, 40, 20]], np.float32)
     search = pipeline.search
 
@@ -102,8 +102,8 @@ def test_frames_between_are_searched_where_people_change(detector, monkeypatch):
     np.testing.assert_array_equal(matched_boxes(boxes, boxes[::-1]), boxes)
 
 
-def test_nobody_in_a_frame_gives_nobody_but_wholebody_takes_the_image(files, tmp_path):
-    """As the authors' code, for parity; a video without people must not get poses."""
+def test_without_people_the_call_gives_nobody_and_wholebody_uses_the_image(files, tmp_path):
+    """The authors' code uses the whole image; in a video without people that would invent poses."""
     detector = PoseDetector(write_detector(tmp_path / "empty.onnx", people=[]), files[1], device="cpu")
     image = recorded_image()
     assert detector([image, image]) == [[], []]
@@ -113,8 +113,8 @@ def test_nobody_in_a_frame_gives_nobody_but_wholebody_takes_the_image(files, tmp
         detector.require_people(image)
 
 
-def test_networks_are_opened_again_after_release(detector):
-    """ComfyUI's "free memory" may come between any two runs."""
+def test_networks_are_loaded_again_after_release(detector):
+    """ComfyUI may free the memory of models between any two runs."""
     before = detector(video(1))[0][0]
     detector.release()
     assert detector(video(1))[0][0] == before
@@ -129,14 +129,14 @@ def test_networks_are_opened_again_after_release(detector):
         (None, "NoneType"),
     ],
 )
-def test_what_is_not_a_frame_is_named(detector, frame, names):
+def test_errors_name_what_is_wrong_with_a_frame(detector, frame, names):
     with pytest.raises(PoseError, match=names):
         detector([frame])
     with pytest.raises(PoseError, match=names):
         detector.wholebody(frame)
 
 
-def test_the_best_of_overlapping_boxes_stays():
+def test_the_best_of_overlapping_boxes_is_kept():
     boxes = np.array([[0, 0, 99, 99], [0, 0, 99, 109], [200, 0, 299, 99]], np.float32)
-    assert suppress_doubles(boxes, np.array([0.5, 0.9, 0.7], np.float32)).tolist() == [1, 2]
-    assert suppress_doubles(boxes[:0], np.zeros(0, np.float32)).tolist() == []
+    assert suppress_duplicates(boxes, np.array([0.5, 0.9, 0.7], np.float32)).tolist() == [1, 2]
+    assert suppress_duplicates(boxes[:0], np.zeros(0, np.float32)).tolist() == []

@@ -1,4 +1,4 @@
-"""The two network files: which they are, where they run, and what is said when something is wrong."""
+"""The two network files: how they are recognized, on which device they run, and errors about both."""
 
 import logging
 import sys
@@ -21,7 +21,7 @@ def files(tmp_path_factory):
 
 
 class Session:
-    """onnxruntime's session as far as it is used; a provider that fails to load leaves the CPU's, as there."""
+    """The used part of onnxruntime's session. A provider that fails to load leaves the CPU's, as in onnxruntime."""
 
     def __init__(self, path, options, providers, provider_options):
         if providers == ["DmlExecutionProvider"]:
@@ -43,29 +43,29 @@ class Session:
 
 @pytest.fixture
 def broken_gpu(monkeypatch, tmp_path):
-    """An onnxruntime that offers CUDA and DirectML, neither of which loads."""
+    """An onnxruntime that lists CUDA and DirectML, neither of which loads."""
     import onnxruntime
 
-    offered = ["CUDAExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider"]
+    available = ["CUDAExecutionProvider", "DmlExecutionProvider", "CPUExecutionProvider"]
     runtime = SimpleNamespace(
         InferenceSession=Session,
         SessionOptions=onnxruntime.SessionOptions,
         ExecutionMode=onnxruntime.ExecutionMode,
-        get_available_providers=lambda: offered,
+        get_available_providers=lambda: available,
         __file__=str(tmp_path / "__init__.py"),
     )
     monkeypatch.setattr(onnx_session, "_onnxruntime", lambda: runtime)
 
 
-def test_auto_reports_the_device_it_took(files, caplog):
-    """Users take a quiet CPU for slowness."""
+def test_auto_logs_the_chosen_device(files, caplog):
+    """Otherwise users think that the networks are slow, when they run on the CPU."""
     with caplog.at_level(logging.INFO):
         detector = PoseDetector(*files)
     assert detector.device in ("cpu", "cuda", "directml", "coreml")
-    assert f"yolox_l.onnx runs on {detector.devices[0]} (asked for: auto" in caplog.text
+    assert f"yolox_l.onnx runs on {detector.devices[0]} (requested: auto" in caplog.text
 
 
-def test_auto_says_why_a_gpu_was_passed_over(files, broken_gpu, caplog):
+def test_auto_logs_why_a_gpu_was_not_chosen(files, broken_gpu, caplog):
     network = Network(files[1], KEYPOINT_NETWORK)
     assert network.device == "cpu"
     assert "cuda does not load: " in caplog.text and "no adapter of Direct3D 12" in caplog.text
@@ -77,7 +77,7 @@ def test_a_gpu_that_does_not_load_is_never_replaced_by_the_cpu(files, broken_gpu
         Network(files[1], KEYPOINT_NETWORK, device)
 
 
-def test_a_device_that_this_onnxruntime_lacks_is_refused(files):
+def test_a_device_without_a_provider_is_refused(files):
     lacking = "coreml" if sys.platform != "darwin" else "directml"
     with pytest.raises(PoseError, match=f"device is '{lacking}', but this onnxruntime offers only"):
         PoseDetector(*files, device=lacking)
@@ -85,40 +85,41 @@ def test_a_device_that_this_onnxruntime_lacks_is_refused(files):
         PoseDetector(*files, device="gpu")
 
 
-def test_a_missing_onnxruntime_is_named(files, monkeypatch):
+def test_the_error_for_a_missing_onnxruntime_says_what_to_install(files, monkeypatch):
     onnx_session._onnxruntime.cache_clear()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    with pytest.raises(PoseError, match="install onnxruntime"):
+    expected = r"pose detection needs onnxruntime, which is not installed: run pip install onnxruntime, or .*\[pose\]"
+    with pytest.raises(ImportError, match=expected):
         PoseDetector(*files)
 
 
-def test_a_missing_file_is_named_with_its_source(files, tmp_path):
+def test_the_error_for_a_missing_file_names_its_source(files, tmp_path):
     with pytest.raises(PoseError, match=r"download yolox_l\.onnx \(216,746,733 bytes\) from Hugging Face yzd-v/DWPose"):
         PoseDetector(tmp_path / "yolox_l.onnx", files[1])
 
 
 def test_exchanged_files_are_recognized(files):
-    with pytest.raises(PoseError, match=r"is the key-point network, but the detector of people .* exchange the two"):
+    with pytest.raises(PoseError, match=r"is the keypoint network, but the person detector .* exchange the two"):
         PoseDetector(files[1], files[0])
 
 
 def test_a_truncated_file_is_recognized(files, tmp_path):
     half = tmp_path / "yolox_l.onnx"
     half.write_bytes(files[0].read_bytes()[:100_000])
-    with pytest.raises(PoseError, match=r"not downloaded to its end \(100,000 bytes, yolox_l\.onnx has 216,746,733\)"):
+    with pytest.raises(PoseError, match=r"download is incomplete \(100,000 bytes, yolox_l\.onnx has 216,746,733\)"):
         PoseDetector(half, files[1])
 
 
 def test_another_network_is_recognized(files, tmp_path):
     node = helper.make_node("Identity", ["image"], ["mask"])
     other = save(tmp_path / "other.onnx", [node], {"image": [1, 3, 8, 8]}, {"mask": [1, 3, 8, 8]}, {})
-    with pytest.raises(PoseError, match=r"is not the detector of people: it has image \[1, 3, 8, 8\], mask"):
+    with pytest.raises(PoseError, match=r"is not the person detector: it has image \[1, 3, 8, 8\], mask"):
         PoseDetector(other, files[1])
 
 
 @pytest.mark.parametrize("batch", [1, 4, "n"])
-def test_any_number_of_crops_goes_through_any_batch_size(tmp_path, files, batch):
-    """Exports differ in their batch: one, several, or free."""
+def test_any_number_of_crops_runs_at_any_batch_size(tmp_path, files, batch):
+    """Exported networks have a batch of one, of several, or of any size."""
     network = Network(write_keypoint_network(tmp_path / "network.onnx", batch=batch), KEYPOINT_NETWORK, "cpu")
     crops = np.random.default_rng(0).standard_normal((6, 3, 384, 288), dtype=np.float32)
     expected = Network(files[1], KEYPOINT_NETWORK, "cpu")(crops)

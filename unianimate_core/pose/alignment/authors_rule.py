@@ -1,4 +1,4 @@
-"""The authors' alignment: every ratio from one frame of the driving sequence."""
+"""The authors' alignment, which takes every ratio from one frame of the driving sequence."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ STEPS = (
     (11, 12, [12, 13, 18]),
     (12, 13, [13, 18]),
 )
-"""Parent, child, and the points that move with the child. Hips and face do not move."""
+"""Parent, child, and the points that move with the child, in the authors' order. Hips and face do not move."""
 
-SHORTEST = 1e-9  # of the canvas: a length below is no length
+SHORTEST = 1e-9  # in fractions of the canvas: shorter lengths give no ratio
 
 
 def align_by_frame(target: KeypointClip, clip: KeypointClip, scale_from: str | int) -> tuple[np.ndarray, np.ndarray]:
-    """Scaled by shoulder width and torso height, then bone by bone, by ratios of one frame; not yet shifted.
+    """Scales by shoulder width and torso height, then bone by bone. The shift comes later.
 
-    target: one frame. scale_from: "first" (in which a body is seen) or the number of a frame. Returns points
-    (frames, 130, 2) and the scales of x and y (2,). A ratio that misses a joint is replaced: the scale of one axis by
-    that of the other, both by the scale of the bones that are seen, a bone's ratio by its opposite's, else 1.
-    Source: the authors' inference code.
+    target: one frame. scale_from: "first" (the first frame that shows a body) or the number of a frame. Returns points
+    (frames, 130, 2) and the scales of x and y (2,).
+
+    Unlike the authors' code, it replaces ratios of unseen joints: the scale of one axis by that of the other, both by
+    the scale of the seen bones, a bone's ratio by its opposite's, else by 1. Source: the authors' inference code.
     """
     frame = int(np.argmax(clip.seen[:, BODY].any(1))) if scale_from == "first" else int(scale_from)
     seen = clip.seen[frame] & target.seen[0]
@@ -56,7 +57,7 @@ def align_by_frame(target: KeypointClip, clip: KeypointClip, scale_from: str | i
 
 
 def _axis_scales(reference: np.ndarray, driving: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Of x from the shoulders and of y from the torso, NaN where a joint is missing: (2,)."""
+    """Scales of x by the shoulders and of y by the torso, (2,); NaN if a joint is unseen."""
     shoulders, hips = [RIGHT_SHOULDER, LEFT_SHOULDER], [RIGHT_HIP, LEFT_HIP]
     scales = [np.nan, np.nan]
     if seen[shoulders].all():
