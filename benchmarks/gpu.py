@@ -2,7 +2,8 @@
 
     python -m benchmarks.gpu 15                               for at most 15 minutes
     python -m benchmarks.gpu 15 --only scan temporal          only sections whose titles hold one of these words
-    python -m benchmarks.gpu 5 --device cpu --tiny            the whole program on a small network, to try it
+    python -m benchmarks.gpu 5 --tiny                         everything on a small network, to see that it runs
+    python -m benchmarks.gpu 5 --tiny --device cpu            the same without a GPU
 
 After each measurement results/gpu_<card>.md and .json are written anew, so a stop of any kind keeps what is done, and
 the same command continues. What was measured with other code or versions stays in the report, marked, and is measured
@@ -46,7 +47,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("minutes", type=float, metavar="MINUTES", help="how long it may take in all")
     parser.add_argument("--again", action="store_true", help="also measure again what is measured")
     parser.add_argument("--only", nargs="+", default=[], metavar="WORD", help="sections whose titles hold one of these")
-    parser.add_argument("--device", default="cuda", help="cuda, cuda:1 ..., or with --tiny cpu (default: cuda)")
+    parser.add_argument("--device", choices=["cuda", "cpu"], default="cuda", help="cpu needs --tiny (default: cuda)")
     parser.add_argument("--tiny", action="store_true", help="a small network and clips, to try the program")
     parser.add_argument("--results", type=Path, help="folder of the reports (default: benchmarks/results; tiny: build)")
     options = parser.parse_args(arguments)
@@ -71,7 +72,7 @@ def chosen(words: Sequence[str]) -> list[Section]:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status."""
     ends = time.monotonic() + 60 * (options := parse(arguments)).minutes
-    if torch.device(options.device).type == "cuda" and not torch.cuda.is_available():
+    if options.device == "cuda" and not torch.cuda.is_available():
         print(
             f"PyTorch {torch.__version__} finds no GPU here: run this where there is one, "
             "or try the program by --device cpu --tiny",

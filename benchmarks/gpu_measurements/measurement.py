@@ -52,8 +52,8 @@ class Bench:
         return TRIAL_SIZE if self.tiny else (frames, width, height)
 
     def dtype(self, precision: str) -> torch.dtype:
-        """Of a precision; fp32 for the small network, since CPUs without units for fp16 are very slow in it."""
-        return torch.float32 if self.tiny else DTYPES[precision]
+        """Of a precision; fp32 on a CPU, which without units for fp16 is very slow in it."""
+        return torch.float32 if self.device.type == "cpu" else DTYPES[precision]
 
     def network(self, dtype: torch.dtype) -> UNet:
         """The network with random weights, as it is used."""
@@ -61,12 +61,12 @@ class Bench:
 
     def ceiling(self, dtype: torch.dtype) -> float:
         """Operations a second of a large matrix product, measured each time, since a warm GPU is slower."""
-        return trial_ceiling(self.device) if self.tiny else matmul_ceiling(self.device, dtype, self.rounds)
+        return cpu_ceiling() if self.device.type == "cpu" else matmul_ceiling(self.device, dtype, self.rounds)
 
 
 @cache
-def trial_ceiling(device: torch.device) -> float:
-    return matmul_ceiling(device, torch.float32, 1)
+def cpu_ceiling() -> float:
+    return matmul_ceiling(torch.device("cpu"), torch.float32, 1)
 
 
 @dataclass(frozen=True)

@@ -215,6 +215,14 @@ def test_what_other_code_measured_stays_marked_and_is_measured_again_last(run, m
     assert "measured before" not in run.report
 
 
+def test_a_gpu_that_stopped_working_ends_the_command(run, monkeypatch, capsys):
+    """All that followed would fail; another process starts afresh."""
+    monkeypatch.setattr(gpu, "works", lambda device: False)
+    assert run(run.measurement("first", RuntimeError("illegal memory access")), run.measurement("second")) == gpu.BROKEN
+    assert run.states == {"first": "failed"}
+    assert "repeat the command" in capsys.readouterr().err
+
+
 def test_sections_are_chosen_by_words(run):
     assert run(run.measurement("first"), options="--only SECT") == 0
     assert run.calls == ["first"]
