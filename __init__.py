@@ -1,10 +1,10 @@
-"""UniAnimate for ComfyUI: an image of a person and driving poses in, a video of that person moving so, out."""
+"""UniAnimate for ComfyUI: an image of a person and driving poses in, a video of that person in motion out."""
 
 WEB_DIRECTORY = "./web"
 
 
 async def comfy_entrypoint():
-    """What ComfyUI calls for the nodes. Nothing of ComfyUI is imported before, so that tools can import the pack."""
+    """Called by ComfyUI to get the nodes. Only this imports ComfyUI, so that other tools can import the pack."""
     try:
         from .nodes import UniAnimateExtension
     except Exception:

@@ -1,14 +1,15 @@
-"""The nodes: each converts ComfyUI's types, makes one call into the core or the host, and converts back."""
+"""The nodes. Each converts ComfyUI's types, makes one call into the core or ComfyUI, and converts back."""
 
 from comfy_api.latest import ComfyExtension, io
 
 from . import model_files
 from .conditioning import UniAnimateConditioning
-from .drawn_person import DrawnPerson
-from .loading import ConvertUniAnimate, LoadUniAnimate
+from .drawn_person import UniAnimateDrawnPerson
+from .loading import LoadUniAnimate, UniAnimateConvert
 from .long_video.node import LongVideoChain
-from .pose.files import LoadPoseKeypoints, SavePoseKeypoints
-from .pose.nodes import DWPoseExtract, PoseAlign
+from .pose.align import PoseAlign
+from .pose.extract import DWPoseExtract
+from .pose.files import UniAnimateLoadKeypoints, UniAnimateSaveKeypoints
 from .sampling import UniAnimateSample
 
 
@@ -19,13 +20,13 @@ class UniAnimateExtension(ComfyExtension):
     async def get_node_list(self) -> list[type[io.ComfyNode]]:
         return [
             LoadUniAnimate,
-            ConvertUniAnimate,
+            UniAnimateConvert,
             DWPoseExtract,
             PoseAlign,
-            LoadPoseKeypoints,
-            SavePoseKeypoints,
+            UniAnimateLoadKeypoints,
+            UniAnimateSaveKeypoints,
             UniAnimateConditioning,
             UniAnimateSample,
             LongVideoChain,
-            DrawnPerson,
+            UniAnimateDrawnPerson,
         ]

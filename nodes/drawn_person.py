@@ -1,4 +1,4 @@
-"""A node that draws somebody to animate, so that a first run needs no image, no video and no download."""
+"""A node that draws a person and a motion, for a first run without any image, video or download."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from ..unianimate_core.drawn_world.characters import draw_clip
 from ..unianimate_core.drawn_world.people.motion import FPS
 from ..unianimate_core.media.images import as_values
 from ..unianimate_core.pose import frames_of_people, iter_drawn
-from .pose.nodes import PoseKeypoints
+from .pose.keypoints import PoseKeypoints
 
-MOST_PIXELS = 512 * 768 * 512  # of all frames together: 2.4 GB for each of the two videos that come out
+MOST_PIXELS = 512 * 768 * 512  # of all frames together: each of the two output videos then takes 2.4 GB
 
 
-class DrawnPerson(io.ComfyNode):
+class UniAnimateDrawnPerson(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
             node_id="UniAnimateDrawnPerson",
             display_name="UniAnimate Drawn Person",
             category="UniAnimate",
-            description="Draws a person and a motion that UniAnimate-mini was not trained on, with the true frames.",
+            description="Draws a person and a motion that UniAnimate-mini was not trained on, with the ground truth.",
             search_aliases=["unianimate", "example", "demo", "test image"],
             inputs=[
                 io.Int.Input(
@@ -31,25 +31,39 @@ class DrawnPerson(io.ComfyNode):
                     default=mini.CHARACTER,
                     min=0,
                     max=2**31 - 1,
-                    tooltip="Each number is another person, place and motion.",
+                    tooltip="Each number gives another person, background and motion.",
                 ),
                 io.Int.Input(
                     "frames",
                     default=mini.FRAMES,
                     min=1,
                     max=4096,
-                    tooltip=f"Of the motion, at {FPS} a second; a longer one begins as the shorter one.",
+                    tooltip=f"Length of the motion in frames, at {FPS} frames per second.",
                 ),
-                io.Int.Input("width", default=mini.WIDTH, min=64, max=2048, step=64, tooltip="In pixels."),
-                io.Int.Input("height", default=mini.HEIGHT, min=64, max=2048, step=64, tooltip="In pixels."),
+                io.Int.Input(
+                    "width",
+                    default=mini.WIDTH,
+                    min=64,
+                    max=2048,
+                    step=64,
+                    tooltip=f"Width in pixels; {mini.WIDTH} as trained.",
+                ),
+                io.Int.Input(
+                    "height",
+                    default=mini.HEIGHT,
+                    min=64,
+                    max=2048,
+                    step=64,
+                    tooltip=f"Height in pixels; {mini.HEIGHT} as trained.",
+                ),
             ],
             outputs=[
-                io.Image.Output(display_name="reference_image", tooltip="The person at another moment."),
-                io.Image.Output(display_name="reference_pose", tooltip="The pose of the person there, drawn."),
-                io.Image.Output(display_name="poses", tooltip="The motion, drawn."),
-                io.Image.Output(display_name="truth", tooltip="The frames to be found, to compare with."),
-                io.Float.Output(display_name="fps", tooltip="For Create Video."),
-                PoseKeypoints.Output(display_name="keypoints", tooltip="The motion, for Pose Align and long videos."),
+                io.Image.Output(display_name="reference_image", tooltip="The person in another pose."),
+                io.Image.Output(display_name="reference_pose", tooltip="The pose of the reference image, drawn."),
+                io.Image.Output(display_name="poses", tooltip="The motion, drawn as poses."),
+                io.Image.Output(display_name="ground_truth", tooltip="The person in motion, to compare a result with."),
+                io.Float.Output(display_name="fps", tooltip="Frames per second of the motion."),
+                PoseKeypoints.Output(display_name="keypoints", tooltip="The motion as keypoints."),
             ],
         )
 
@@ -62,7 +76,7 @@ class DrawnPerson(io.ComfyNode):
             )
         stop = comfy.model_management.throw_exception_if_processing_interrupted
         clip = draw_clip(character, frames, height, width, split="test", world=mini.WORLD, before_frame=stop)
-        drawn = torch.empty(1 + frames, height, width, 3)  # the reference's pose first
+        drawn = torch.empty(1 + frames, height, width, 3)  # the reference pose first
         for image, pose in zip(drawn, iter_drawn([clip.reference_pose, *clip.poses], height, width), strict=True):
             stop()
             image[:] = as_values(pose)

@@ -1,6 +1,6 @@
 """UniAnimate as a MODEL of ComfyUI, so that its samplers, patches and memory management work with it.
 
-At node boundaries a clip is a batch of images, [T, 4, h, w]; it is folded to b 4 f h w only in HostUNet.forward.
+Between nodes a clip is a batch of images, (T, 4, h, w). Only HostUNet.forward folds it to b 4 f h w.
 """
 
 from __future__ import annotations
@@ -28,15 +28,17 @@ from ..unianimate_core.config import ModelConfig
 from ..unianimate_core.model import Conditions, UNet
 from ..unianimate_core.model.conditions import PoseRange
 from ..unianimate_core.storage.content_hash import weights_hash
+from .host_checks import check_clip, check_rows, check_text, warn_of_unused_patches
 
-# The key of a CONDITIONING entry that holds ClipInputs.
 CLIP_INPUTS = "unianimate"
+"""The key of a CONDITIONING entry that holds ClipInputs."""
 FRAMES_AT_ONCE = 16
+"""Poses that are embedded in one pass."""
 ALWAYS = PoseRange()
 
 
 class PoseImages(Protocol):
-    """A tensor, or what makes a few images at a time of as many as there are."""
+    """A tensor f 3 H W, or anything of that shape that makes a few of its images at a time."""
 
     shape: torch.Size
 
@@ -47,10 +49,10 @@ class PoseImages(Protocol):
 
 @dataclass(frozen=True)
 class ClipInputs:
-    """What guides one clip, as UniAnimateConditioning hands it to the model, on the CPU.
+    """What guides one clip, as UniAnimateConditioning passes it to the model, on the CPU.
 
-    poses: f 3 H W and reference_pose, first_frame: 1 3 H W, in [0, 1]; reference_latent: 1 4 h w, latent units;
-    image: 1 1 C; absent ones are None. Poses may be anything of that shape that can be split.
+    poses: f 3 H W, and reference_pose, first_frame: 1 3 H W, all in 0..1. reference_latent: 1 4 h w, latent units.
+    image: the image embedding, 1 1 C. None for what is left out.
     """
 
     poses: PoseImages
@@ -62,7 +64,11 @@ class ClipInputs:
 
 
 class PoseFeatures(comfy.conds.CONDRegular):
-    """Pose features of a clip, T 8 h w, and those of each image alone, from which any window of it can be made."""
+    """Pose features of a clip, T 8 h w.
+
+    alone: the features of each image before they are mixed over time, from which those of any window are made.
+    windows: the features of the windows made so far, by their frames.
+    """
 
     def __init__(self, cond: Tensor, alone: Tensor | None = None, windows: dict | None = None):
         super().__init__(cond)
@@ -97,11 +103,11 @@ class HostUNet(UNet):
         pose_range: PoseRange | None = None,
         **_,
     ) -> Tensor:
-        """x: (b T) 4 h w; the conditions are repeated to its length by ComfyUI, so each clip takes its first."""
+        """x: (b T) 4 h w. ComfyUI repeats the conditions to its length, so each clip takes its first."""
         if control is not None:
-            raise ValueError("a ControlNet is connected to the conditioning: UniAnimate is guided by poses, remove it")
+            raise ValueError("a ControlNet is connected to the conditioning: remove it, UniAnimate takes poses instead")
         check_rows(x, pose)
-        tell_unused_patches(transformer_options)
+        warn_of_unused_patches(transformer_options)
         clips = len(transformer_options.get("cond_or_uncond", [0]))
         frames = len(x) // clips
 
@@ -120,43 +126,9 @@ class HostUNet(UNet):
         return rearrange(self.denoise(clip, timesteps[::frames], conditions), "b c t h w -> (b t) c h w")
 
 
-def check_rows(x: Tensor, pose: Tensor | None) -> None:
-    """Raises ValueError where the latents are not one row a frame, as they are at all of this pack's nodes."""
-    if x.ndim != 4:
-        raise ValueError(f"the latent has {x.ndim} dimensions: use that of UniAnimateConditioning, one latent a frame")
-    if pose is not None and len(pose) != len(x):
-        raise ValueError(f"{len(pose)} poses meet {len(x)} frames: set dim to 0 in Context Windows (Manual)")
-    if pose is not None and pose.shape[-2:] != x.shape[-2:]:
-        raise ValueError("the conditioning is cut to an area of the image: UniAnimate conditions whole images only")
-
-
-_told: set[str] = set()
-
-
-def tell_unused_patches(transformer_options: dict) -> None:
-    """Say, once a kind, that patches which look for Stable Diffusion's blocks find none here."""
-    kinds = {*transformer_options.get("patches", {}), *transformer_options.get("patches_replace", {})} - _told
-    if kinds:
-        _told.update(kinds)
-        logging.warning(
-            f"UniAnimate: patches of {', '.join(sorted(kinds))} are for other networks and change nothing here; "
-            "remove the node that sets them"
-        )
-
-
-def check_text(text: Tensor | None, config: ModelConfig) -> Tensor:
-    """Text states as they are. Raises ValueError where they come from another text encoder than the network's."""
-    width = None if text is None else text.shape[-1]
-    if text is None or width != config.context_dim:
-        raise ValueError(
-            f"the text conditioning is {width} wide, this UniAnimate network takes {config.context_dim}: "
-            "make it with UniAnimateConditioning and the CLIP of LoadUniAnimate"
-        )
-    return text
-
-
 class UniAnimate(comfy.model_base.BaseModel):
-    weights_hash = ""  # of the checkpoint; what patches change is not in it
+    weights_hash = ""
+    """Hash of the checkpoint's weights, without patches."""
 
     def __init__(self, model_config, device=None):
         super().__init__(model_config, comfy.model_base.ModelType.V_PREDICTION, device=device, unet_model=HostUNet)
@@ -166,7 +138,7 @@ class UniAnimate(comfy.model_base.BaseModel):
         return self.diffusion_model
 
     def extra_conds(self, **kwargs):
-        """Embeds, once a run, what the steps then share."""
+        """Embeds the conditions once, for all steps of a run."""
         out = super().extra_conds(**kwargs)
         inputs: ClipInputs | None = kwargs.get(CLIP_INPUTS)
         if inputs is None:
@@ -192,7 +164,7 @@ class UniAnimate(comfy.model_base.BaseModel):
         return out
 
     def resize_cond_for_context_window(self, cond_key, cond_value, window, x_in, device, retain_index_list=[]):  # noqa: B006
-        """Each window is a clip of its own: its poses are mixed among themselves, and the first frame is frame 0's."""
+        """A window is a clip of its own: only its poses are mixed, and only the window of frame 0 has a first frame."""
         if cond_key == "pose" and isinstance(cond_value, PoseFeatures) and cond_value.alone is not None:
             indices = (getattr(window, "causal_anchor_index", None), *window.index_list)
             if indices not in cond_value.windows:
@@ -209,34 +181,15 @@ def _as_frames(features: Tensor) -> Tensor:
     return rearrange(features, "1 c f h w -> f c h w")
 
 
-def check_clip(inputs: ClipInputs, noise: Tensor) -> None:
-    """Raises ValueError where the conditioning was made for another clip than the latents."""
-    if noise.ndim != 4:
-        raise ValueError(
-            f"the latent has {noise.ndim} dimensions: use that of UniAnimateConditioning, one latent a frame"
-        )
-    frames, _, height, width = noise.shape
-    if len(inputs.poses) != frames:
-        raise ValueError(
-            f"the conditioning has {len(inputs.poses)} poses, the latent {frames} frames: "
-            "use the latent that UniAnimateConditioning gives"
-        )
-    if tuple(inputs.poses.shape[-2:]) != (8 * height, 8 * width):
-        raise ValueError(
-            f"the conditioning is for {inputs.poses.shape[-1]}x{inputs.poses.shape[-2]} pixels (width x height), "
-            f"the latent for {8 * width}x{8 * height}: use the latent that UniAnimateConditioning gives"
-        )
-
-
 class HostConfig(comfy.supported_models_base.BASE):
-    """What ComfyUI asks of a model's configuration; the network's own is in unet_config."""
+    """The configuration that ComfyUI wants of a model; unet_config holds the network's own."""
 
     unet_config: dict = {}  # noqa: RUF012
     unet_extra_config: dict = {}  # noqa: RUF012
     latent_format = comfy.latent_formats.SD15
     # "linear" is ComfyUI's name for a schedule that is linear in the square root of beta.
     sampling_settings = {"beta_schedule": "linear", "linear_start": 0.00085, "linear_end": 0.012, "zsnr": True}  # noqa: RUF012
-    # benchmarks/memory.py counts 0.48 for 32 frames; the rest is for what kernels and the allocator take on top.
+    # benchmarks/memory.py measures 0.48 for 32 frames; the rest is for kernels and the allocator.
     memory_usage_factor = 0.65
 
     def __init__(self, network: ModelConfig):
@@ -258,21 +211,22 @@ class HostConfig(comfy.supported_models_base.BASE):
         return to_modules(state_dict, self.network)
 
     def process_unet_state_dict_for_saving(self, state_dict):
-        # A host that loads weights lazily gives parameters that are patched and filled only by .to().
+        # If ComfyUI loads weights lazily, .to() patches and fills the parameters.
         parameters = {name: parameter.to("cpu") for name, parameter in state_dict.items()}
         stored = super().process_unet_state_dict_for_saving(to_checkpoint(parameters, self.network))
         return stored | {HEAD_DIM_TENSOR: torch.tensor(self.network.head_dim)}
 
 
 def frame_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """ComfyUI's attention for many short sequences, where kernels of lower precision gain nothing."""
+    """ComfyUI's attention for many short sequences, for which low-precision kernels are no faster."""
     return optimized_attention(q, k, v, heads, low_precision_attention=False)
 
 
 def load_model(path: str, dtype: torch.dtype | None = None):
-    """A MODEL with the weights of a checkpoint. dtype: that of the weights; chosen for the device where None.
+    """A MODEL with the weights of a checkpoint.
 
-    Raises FileNotFoundError and CheckpointError as unianimate_core.checkpoint.read_checkpoint does.
+    dtype: of the weights; None lets ComfyUI choose for the device. Raises FileNotFoundError and CheckpointError, see
+    unianimate_core.checkpoint.read_checkpoint.
     """
     state_dict, network = read_checkpoint(path)
     config = HostConfig(network)
@@ -287,7 +241,7 @@ def load_model(path: str, dtype: torch.dtype | None = None):
     computed = comfy.model_management.unet_manual_cast(dtype, load_device, supported)
     config.set_inference_dtype(dtype, computed)
     if computed is not None:
-        logging.info(f"UniAnimate: weights are kept in {dtype}, {load_device} computes in {computed}")
+        logging.info(f"UniAnimate: weights are stored in {dtype}, {load_device} computes in {computed}")
 
     model = config.get_model(state_dict, device=offload_device)
     model.weights_hash = weights_hash(state_dict)

@@ -1,4 +1,4 @@
-"""Nodes that read and convert model files."""
+"""Nodes that load and convert model files."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import comfy.model_management
 import comfy.sd
 import comfy.utils
 import folder_paths
-import torch
 from comfy_api.latest import io
 
 from ..unianimate_core.checkpoint import CheckpointError, convert_checkpoint, files
 from ..unianimate_core.checkpoint.identify import identify
+from ..unianimate_core.model_files import CHECKPOINT, CLIP
+from ..unianimate_core.precision import DTYPES
 from . import host_model, model_files
-from .model_files import CHECKPOINT, CLIP
 
 NO_CLIP = "none"
-PRECISIONS = {"auto": None, "fp16": torch.float16, "bf16": torch.bfloat16, "fp32": torch.float32}
+AUTO = "auto"
 
 
 class LoadUniAnimate(io.ComfyNode):
@@ -29,30 +29,31 @@ class LoadUniAnimate(io.ComfyNode):
             node_id="LoadUniAnimate",
             display_name="Load UniAnimate",
             category="UniAnimate",
-            description="Loads UniAnimate, and the text and image encoders it was trained with.",
-            search_aliases=["unianimate", "human animation", "pose to video"],
+            description="Loads a UniAnimate checkpoint, and the text and image encoders it was trained with.",
+            search_aliases=["unianimate", "human animation", "pose to video", "animate person"],
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
                     options=model_files.choices(CHECKPOINT),
-                    tooltip="In models/unianimate: the released .pth, or its conversion to .safetensors. "
-                    "unianimate_mini comes with the pack: it is small, and knows drawn people alone.",
+                    tooltip="A file in models/unianimate: the released .pth, its conversion to .safetensors, or "
+                    "unianimate_mini, a small model for drawn people that comes with the pack.",
                 ),
                 io.Combo.Input(
                     "clip",
                     options=[*model_files.choices(CLIP), NO_CLIP],
-                    tooltip="OpenCLIP ViT-H/14, in models/clip_vision or models/text_encoders. "
-                    "'none' saves its memory; the released network then works without what it says of the image.",
+                    tooltip="OpenCLIP ViT-H/14 in models/clip_vision or models/text_encoders; none saves its "
+                    "memory, but then the released model keeps less of the person's likeness.",
                 ),
                 io.Combo.Input(
                     "precision",
-                    options=list(PRECISIONS),
-                    default="auto",
-                    tooltip="Of the weights. auto takes fp16 (2.8 GB) where the card can. For black frames try bf16.",
+                    options=[AUTO, *DTYPES],
+                    default=AUTO,
+                    tooltip="Data type of the weights; auto lets ComfyUI choose for the device, try bf16 if frames are "
+                    "black.",
                 ),
             ],
             outputs=[
-                io.Model.Output(tooltip="Works with KSampler, Context Windows, EasyCache, LoRA loaders and the like."),
+                io.Model.Output(tooltip="The model, for UniAnimate Sample, KSampler, LoRA loaders and other nodes."),
                 io.Clip.Output(tooltip="The text encoder, for the empty prompt."),
                 io.ClipVision.Output(tooltip="The image encoder, for the reference image."),
             ],
@@ -71,13 +72,14 @@ class LoadUniAnimate(io.ComfyNode):
 
     @classmethod
     def execute(cls, checkpoint: str, clip: str, precision: str) -> io.NodeOutput:
-        model = host_model.load_model(model_files.path_of(checkpoint, CHECKPOINT), PRECISIONS[precision])
+        dtype = None if precision == AUTO else DTYPES[precision]
+        model = host_model.load_model(model_files.path_of(checkpoint, CHECKPOINT), dtype)
         text_encoder, image_encoder = (None, None) if clip == NO_CLIP else load_clip(model_files.path_of(clip, CLIP))
         return io.NodeOutput(model, text_encoder, image_encoder)
 
 
 def load_clip(path: str):
-    """(CLIP, CLIP_VISION) of one OpenCLIP file, read once. Raises CheckpointError where it is not one."""
+    """(CLIP, CLIP_VISION) from one OpenCLIP file, read once. Raises CheckpointError if it is another model."""
     state_dict, _ = files.read(path)
     if "visual.transformer.resblocks.0.attn.in_proj_weight" not in state_dict or "ln_final.weight" not in state_dict:
         kind = identify(state_dict)
@@ -95,30 +97,32 @@ def load_clip(path: str):
     return clip, vision_model
 
 
-class ConvertUniAnimate(io.ComfyNode):
+class UniAnimateConvert(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="ConvertUniAnimate",
-            display_name="Convert UniAnimate",
+            node_id="UniAnimateConvert",
+            display_name="UniAnimate Convert",
             category="UniAnimate",
-            description="Writes the released .pth as .safetensors in half precision: half the size, faster to load.",
-            search_aliases=["unianimate", "safetensors"],
+            description="Converts a checkpoint to .safetensors in half precision: half the size, faster to load.",
+            search_aliases=["convert checkpoint", "pth to safetensors", "unianimate"],
             inputs=[
                 io.Combo.Input(
                     "checkpoint",
                     options=model_files.choices(CHECKPOINT),
-                    tooltip="The file to convert, in models/unianimate. It stays, and the new one goes there too.",
+                    tooltip="The file in models/unianimate to convert; it stays, and the new file is saved beside it.",
                 ),
                 io.Combo.Input(
                     "precision",
-                    options=["fp16", "bf16", "fp32"],
+                    options=list(DTYPES),
                     default="fp16",
-                    tooltip="Of the weights in the new file: 2.8 GB in fp16 or bf16, 5.7 GB in fp32.",
+                    tooltip="Data type of the new file; the released model has 2.8 GB in fp16 or bf16, 5.7 GB in fp32.",
                 ),
             ],
             outputs=[
-                io.String.Output(display_name="file", tooltip="Name of the new file, to choose in Load UniAnimate.")
+                io.String.Output(
+                    display_name="file_name", tooltip="Name of the new file; choose it in Load UniAnimate."
+                )
             ],
             is_output_node=True,
         )
@@ -137,7 +141,5 @@ class ConvertUniAnimate(io.ComfyNode):
             comfy.model_management.throw_exception_if_processing_interrupted()
             bar.update_absolute(done, total)
 
-        dtype = PRECISIONS[precision]
-        assert dtype is not None
-        convert_checkpoint(source, destination, dtype, progress=progress)
+        convert_checkpoint(source, destination, DTYPES[precision], progress=progress)
         return io.NodeOutput(destination.name)

@@ -1,4 +1,4 @@
-"""What a node tells the user while it runs."""
+"""Messages to the user while a node runs."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ import logging
 
 
 def say(node_id: str | None, text: str, level: str = "warning") -> None:
-    """Log a sentence, and show it on the node."""
+    """Log a sentence and show it on the node."""
     logging.log(logging.getLevelName(level.upper()), f"UniAnimate: {text}")
     show(node_id, text)
 
 
 def show(node_id: str | None, text: str) -> None:
-    """On the node, where a browser is listening."""
+    """Show a text on the node if a browser is connected."""
     from server import PromptServer
 
     server = getattr(PromptServer, "instance", None)

@@ -1,42 +1,14 @@
-"""Where model files lie, what each is called, and where it is published. Nothing is downloaded."""
+"""The model files of the nodes in ComfyUI's folders. Nothing is downloaded."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import folder_paths
 
 from ..unianimate_core import mini
-
-
-@dataclass(frozen=True)
-class PublishedFile:
-    """name: as published; folders: ComfyUI model folders that are searched, the first being where it belongs."""
-
-    name: str
-    size: str
-    folders: tuple[str, ...]
-    source: str
-
-
-CHECKPOINT = PublishedFile(
-    "unianimate_16f_32f_non_ema_223000.pth",
-    "5.67 GB",
-    ("unianimate",),
-    "https://huggingface.co/camenduru/unianimate or ModelScope iic/unianimate (research, non-commercial)",
-)
-CLIP = PublishedFile(
-    "open_clip_pytorch_model.bin",
-    "3.94 GB",
-    ("clip_vision", "text_encoders"),
-    "https://huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K (MIT)",
-)
-DETECTOR = PublishedFile("yolox_l.onnx", "217 MB", ("dwpose",), "https://huggingface.co/yzd-v/DWPose (Apache-2.0)")
-KEYPOINT_NETWORK = PublishedFile(
-    "dw-ll_ucoco_384.onnx", "134 MB", ("dwpose",), "https://huggingface.co/yzd-v/DWPose (Apache-2.0)"
-)
+from ..unianimate_core.model_files import PublishedFile
 
 _FOLDERS = {
     "unianimate": {".safetensors", ".pth", ".pt", ".bin"},
@@ -45,9 +17,9 @@ _FOLDERS = {
 
 
 def register_folders() -> None:
-    """Add models/unianimate and models/dwpose to ComfyUI's folders, keeping paths that a user configured.
+    """Add models/unianimate and models/dwpose to ComfyUI's folders, and keep the paths that a user configured.
 
-    The small models that come with the pack are found where they lie, behind everything of the user's.
+    The small models that come with the pack stay in its own folder, which is searched last.
     """
     for folder, extensions in _FOLDERS.items():
         path = os.path.join(folder_paths.models_dir, folder)
@@ -60,7 +32,10 @@ def register_folders() -> None:
 
 
 def folder_for_new(source: Path) -> Path:
-    """Where a file made of this checkpoint goes: beside it, or for the pack's own into the user's first folder."""
+    """The folder for a file made from this checkpoint: its own, or the user's first one for a checkpoint of the pack.
+
+    An update of the pack would delete a file in the pack's folder.
+    """
     if mini.NETWORKS in source.resolve().parents:
         return Path(folder_paths.get_folder_paths("unianimate")[0])
     return source.parent
@@ -69,7 +44,7 @@ def folder_for_new(source: Path) -> Path:
 def choices(file: PublishedFile) -> list[str]:
     """The files to choose from, or one line that says where they belong.
 
-    Absent ones are not among them: so the page itself shows what a workflow misses, with a link to it.
+    Missing files are left out, so that ComfyUI's page shows what a workflow needs, with a link to it.
     """
     found = {name for folder in file.folders for name in _list(folder)}
     return sorted(found) or [f"no file in models/{file.folders[0]}"]
@@ -85,21 +60,24 @@ def find(name: str, file: PublishedFile) -> str | None:
 
 
 def missing(name: str, file: PublishedFile) -> str:
-    """One sentence: which file is absent, how large it is, where it goes, where it is published."""
+    """One sentence: which file is missing, its size, the folder it belongs in, and where to download it."""
     folder = folder_paths.get_folder_paths(file.folders[0])[0]
     if name == file.name or not any(_list(folder) for folder in file.folders):
-        return f"{file.name} ({file.size}) is not in {folder}: download it there from {file.source}"
+        return file.missing(folder)
     return f"{name} is not in {folder}: put it there, or choose {file.name} ({file.size}, from {file.source})"
 
 
 def all_there(*chosen: tuple[str | None, PublishedFile]) -> bool | str:
-    """True, or what is missing of the chosen files, for a node's validation; a name that comes by a link is None."""
+    """For a node's validation: True, or the sentences on the files that are missing.
+
+    A name that comes through a link is None, and is not checked.
+    """
     sentences = [missing(name, file) for name, file in chosen if name is not None and find(name, file) is None]
     return "; ".join(sentences) or True
 
 
 def path_of(name: str, file: PublishedFile) -> str:
-    """The path of a chosen file. Raises FileNotFoundError, saying where to get it."""
+    """The path of a chosen file. Raises FileNotFoundError, which says where to get it, if it is missing."""
     path = find(name, file)
     if path is None:
         raise FileNotFoundError(missing(name, file))

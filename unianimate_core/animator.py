@@ -38,13 +38,13 @@ class Animator:
         if clip is None and unet.config.context_dim == RELEASED_CONTEXT:
             log.warning("no CLIP is given: zeros stand for its text states, and the likeness will suffer")
 
-    def encode(self, guidance: Guidance) -> dict[str, Tensor | None]:
-        """The conditions of a clip, keywords of UNet.forward, text included."""
+    def encode(self, guidance: Guidance) -> dict[str, Any]:
+        """The conditions of a clip: keywords of UNet.embed, text included."""
         poses = rearrange(guidance.fitted_poses().whole(), "f c h w -> 1 c f h w")
         return self.encode_shared(guidance) | {"pose": poses.to(self.device)}
 
     @torch.no_grad()
-    def encode_shared(self, guidance: Guidance) -> dict[str, Tensor | None]:
+    def encode_shared(self, guidance: Guidance) -> dict[str, Any]:
         """The conditions of a clip without its poses: what all segments of a long video share."""
         with self._computing(self.vae):
             reference = guidance.fitted(guidance.reference_image)
@@ -56,7 +56,8 @@ class Animator:
             "first_frame": None if first is None else rearrange(guidance.fitted(first), "f c h w -> 1 c f h w"),
             **self._clip_states(guidance),
         }
-        return {name: None if value is None else value.to(self.device) for name, value in conditions.items()}
+        moved = {name: None if value is None else value.to(self.device) for name, value in conditions.items()}
+        return moved | {"pose_range": guidance.pose_range}
 
     def _clip_states(self, guidance: Guidance) -> dict[str, Tensor | None]:
         if self.clip is None:  # one state of zeros: any number of them attend to the same nothing

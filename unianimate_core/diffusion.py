@@ -133,7 +133,7 @@ def final_alpha_bar(ending: Ending, alpha_bar: Tensor) -> float:
 def guided(unet: UNet, conditions: Mapping[str, Any], text: Tensor, scale: float) -> Denoiser:
     """A denoiser with classifier-free guidance: v_uncond + scale (v_cond - v_uncond).
 
-    conditions: keywords of UNet.forward except text; they are embedded here, once. The unconditional pass gets only
+    conditions: keywords of UNet.embed except text; they are embedded here, once. The unconditional pass gets only
     the text. scale: 2.5 in the authors' runs; 1 takes one pass a step. Source: Ho & Salimans 2022, eq. 6.
     """
     with_conditions = unet.embed(text=text, **conditions)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ class PublishedFile:
     source: str
     suffixes: tuple[str, ...]
 
-    def missing(self, folder: Path) -> str:
+    def missing(self, folder: str | os.PathLike) -> str:
         """One sentence: which file is missing, how large it is, where it goes and where to get it."""
         return f"{self.name} ({self.size}) is not in {folder}: download it there from {self.source}"
 

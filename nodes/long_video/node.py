@@ -15,7 +15,7 @@ from ...unianimate_core.model.conditions import PoseRange
 from ...unianimate_core.sampling import SamplingSettings
 from ...unianimate_core.storage.content_hash import content_hash
 from ..conditioning import Encoders, guidance_inputs, pose_inputs
-from ..pose.nodes import PoseKeypoints
+from ..pose.keypoints import PoseKeypoints
 from ..sampling import HostSampler, sampling_inputs, warn_late_start
 from .clips import LongClips, model_hash
 from .poses import long_poses

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ...unianimate_core.driving import DrawnPoses, DrivingPoses, KeypointPoses
 from ...unianimate_core.pose import choose_people
-from ..pose.nodes import people_of_clip
+from ..pose.keypoints import people_of_clip
 from ..pose.options import drawing_of, drawn
 
 

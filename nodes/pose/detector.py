@@ -1,4 +1,4 @@
-"""The DWPose networks under ComfyUI's memory management: kept between runs, and let go when it needs the memory."""
+"""The DWPose networks under ComfyUI's memory management: kept between runs, released when it needs the memory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ import comfy.model_patcher
 import torch
 from comfy_api.latest import io
 
+from ...unianimate_core.model_files import BBOX_DETECTOR, POSE_ESTIMATOR
 from ...unianimate_core.pose import PoseDetector
 from .. import model_files
-from ..model_files import DETECTOR, KEYPOINT_NETWORK
+from ..messages import say
 
 DEVICES = ["auto", "cuda", "directml", "coreml", "cpu"]
 
 
 class DetectorPatcher(comfy.model_patcher.ModelPatcher):
-    """Makes an open PoseDetector one of ComfyUI's loaded models, so that 'free memory' reaches it too."""
+    """Puts an open PoseDetector on ComfyUI's list of loaded models, so that "free memory" reaches it too."""
 
     def __init__(self, detector: PoseDetector, size: int):
         super().__init__(
@@ -43,7 +44,7 @@ class DetectorPatcher(comfy.model_patcher.ModelPatcher):
         return 0
 
     def detach(self, unpatch_all=True):
-        if unpatch_all:  # without, ComfyUI only takes the model off its list to put it back in front
+        if unpatch_all:  # otherwise ComfyUI only moves the model to the front of its list
             self.open = False
             self.detector.release()
 
@@ -52,34 +53,39 @@ class DetectorPatcher(comfy.model_patcher.ModelPatcher):
 _kept: tuple[tuple, DetectorPatcher] | None = None
 
 
-def detector_inputs() -> list[io.Input]:
-    """Which networks find people and key points, and where they run."""
+def detector_inputs(*, advanced: bool = False) -> list[io.Input]:
+    """Which networks find people and their keypoints, and where they run."""
     return [
         io.Combo.Input(
-            "detector", options=model_files.choices(DETECTOR), tooltip="yolox_l.onnx, in models/dwpose: finds people."
+            "bbox_detector",
+            options=model_files.choices(BBOX_DETECTOR),
+            tooltip="Network that finds people: yolox_l.onnx in models/dwpose.",
+            advanced=advanced,
         ),
         io.Combo.Input(
-            "keypoint_network",
-            options=model_files.choices(KEYPOINT_NETWORK),
-            tooltip="dw-ll_ucoco_384.onnx, in models/dwpose: finds their joints, hands and faces.",
+            "pose_estimator",
+            options=model_files.choices(POSE_ESTIMATOR),
+            tooltip="Network that finds the keypoints of each person: dw-ll_ucoco_384.onnx in models/dwpose.",
+            advanced=advanced,
         ),
         io.Combo.Input(
             "device",
             options=DEVICES,
             default="auto",
-            tooltip="Where onnxruntime runs them. auto takes the fastest that works and says which; any other is used "
-            "or refused. For NVIDIA cards install onnxruntime-gpu.",
+            tooltip="Where onnxruntime runs both networks; auto takes the fastest device that works and shows it on "
+            "the node (NVIDIA cards need onnxruntime-gpu).",
+            advanced=advanced,
         ),
     ]
 
 
-def open_detector(detector: str, keypoint_network: str, device: str) -> PoseDetector:
-    """The two networks, those of the last run where nothing has changed.
+def open_detector(bbox_detector: str, pose_estimator: str, device: str) -> PoseDetector:
+    """The two networks; those of the last run if nothing has changed.
 
-    Raises FileNotFoundError, saying where to get a file, and PoseError as PoseDetector does.
+    Raises FileNotFoundError, which names the download, if a file is missing, and PoseError as PoseDetector does.
     """
     global _kept
-    paths = (model_files.path_of(detector, DETECTOR), model_files.path_of(keypoint_network, KEYPOINT_NETWORK))
+    paths = (model_files.path_of(bbox_detector, BBOX_DETECTOR), model_files.path_of(pose_estimator, POSE_ESTIMATOR))
     key = (*((path, os.path.getmtime(path)) for path in paths), device)
     if _kept is None or _kept[0] != key:
         if _kept is not None:
@@ -89,3 +95,14 @@ def open_detector(detector: str, keypoint_network: str, device: str) -> PoseDete
         _kept = (key, DetectorPatcher(opened, size))
     comfy.model_management.load_models_gpu([_kept[1]])
     return _kept[1].detector
+
+
+def show_device(node_id: str | None, device: str) -> None:
+    """Say where the networks run, and warn if they could run faster."""
+    if "cpu" in device and torch.cuda.is_available():
+        say(
+            node_id,
+            "DWPose runs on the CPU, which is slow: install onnxruntime-gpu in place of onnxruntime (see the log)",
+        )
+    else:
+        say(node_id, f"DWPose runs on {device}", level="info")

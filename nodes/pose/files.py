@@ -1,4 +1,4 @@
-"""Nodes that read and write key points as JSON, as ComfyUI's SDPose nodes and the common pre-processors have it."""
+"""Nodes that load and save keypoints as JSON, in the form of ComfyUI's SDPose nodes and most preprocessors."""
 
 from __future__ import annotations
 
@@ -9,32 +9,38 @@ import folder_paths
 from comfy_api.latest import io
 
 from ...unianimate_core.pose import read_keypoints, write_keypoints
-from .nodes import PoseKeypoints
+from .keypoints import PoseKeypoints
 
 
 def json_files() -> list[str]:
-    """JSON files in ComfyUI's input folder, or one line that says where they belong."""
+    """JSON files in ComfyUI's input folder, or one line that says there are none."""
     folder = Path(folder_paths.get_input_directory())
     return sorted(path.name for path in folder.glob("*.json")) or ["no .json file in the input folder"]
 
 
-class LoadPoseKeypoints(io.ComfyNode):
+class UniAnimateLoadKeypoints(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="LoadPoseKeypoints",
-            display_name="Load Pose Keypoints",
+            node_id="UniAnimateLoadKeypoints",
+            display_name="UniAnimate Load Keypoints",
             category="UniAnimate",
-            description="Reads key points from a JSON file in the input folder.",
-            search_aliases=["openpose json", "unianimate"],
-            inputs=[io.Combo.Input("file", options=json_files(), tooltip="A .json file in ComfyUI's input folder.")],
-            outputs=[PoseKeypoints.Output(display_name="keypoints")],
+            description="Loads keypoints from a JSON file in the input folder.",
+            search_aliases=["load keypoints", "load pose", "openpose json", "pose keypoint"],
+            inputs=[
+                io.Combo.Input(
+                    "file",
+                    options=json_files(),
+                    tooltip="A .json file in ComfyUI's input folder; press R to refresh the list.",
+                )
+            ],
+            outputs=[PoseKeypoints.Output(display_name="keypoints", tooltip="All people in each frame of the file.")],
         )
 
     @classmethod
     def validate_inputs(cls, file: str) -> bool | str:
         if not folder_paths.exists_annotated_filepath(file):
-            return f"{file} is not in {folder_paths.get_input_directory()}: put the key points there"
+            return f"{file} is not in {folder_paths.get_input_directory()}: put the file with the keypoints there"
         return True
 
     @classmethod
@@ -45,28 +51,28 @@ class LoadPoseKeypoints(io.ComfyNode):
     def execute(cls, file: str) -> io.NodeOutput:
         frames = read_keypoints(folder_paths.get_annotated_filepath(file))
         if not frames:
-            raise ValueError(f"{file} holds 0 frames of key points: choose a file with at least one")
+            raise ValueError(f"{file} holds 0 frames of keypoints: choose a file with at least one")
         return io.NodeOutput(frames)
 
 
-class SavePoseKeypoints(io.ComfyNode):
+class UniAnimateSaveKeypoints(io.ComfyNode):
     @classmethod
     def define_schema(cls) -> io.Schema:
         return io.Schema(
-            node_id="SavePoseKeypoints",
-            display_name="Save Pose Keypoints",
+            node_id="UniAnimateSaveKeypoints",
+            display_name="UniAnimate Save Keypoints",
             category="UniAnimate",
-            description="Writes key points, feet included, to a JSON file in the output folder, to edit or use again.",
-            search_aliases=["openpose json", "unianimate"],
+            description="Saves keypoints of bodies, feet, hands and faces to a JSON file in the output folder.",
+            search_aliases=["save keypoints", "save pose", "openpose json", "pose keypoint"],
             inputs=[
-                PoseKeypoints.Input(
-                    "keypoints", tooltip="From DWPose Extract, Pose Align, SDPose or another pre-processor."
-                ),
+                PoseKeypoints.Input("keypoints", tooltip="From DWPose Extract, Pose Align, SDPose or another pack."),
                 io.String.Input(
-                    "filename_prefix", default="poses/UniAnimate", tooltip="Folder and beginning of the file's name."
+                    "filename_prefix",
+                    default="poses/UniAnimate",
+                    tooltip="Folder and beginning of the file's name, within the output folder.",
                 ),
             ],
-            outputs=[io.String.Output(display_name="file", tooltip="Path of the file that was written.")],
+            outputs=[io.String.Output(display_name="path", tooltip="Path of the saved file.")],
             is_output_node=True,
         )
 

@@ -1,9 +1,10 @@
-"""What the pose nodes share: which person, how holes and jitter are dealt with, and how poses are drawn."""
+"""Inputs that the pose nodes share, and drawing poses as IMAGE."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 import comfy.model_management
 import comfy.utils
@@ -11,105 +12,162 @@ import torch
 from comfy_api.latest import io
 from torch import Tensor
 
-from ...unianimate_core.pose import Pose, choose_people, fill_gaps, iter_drawn, smooth_poses
+from ...unianimate_core.pose import Pose, iter_drawn_people
+from ...unianimate_core.pose.retarget import Gaps, Person, RetargetOptions
 
-TRAINED_AREA = 512 * 768
+TRAINED_AREA = 512 * 768  # pixels
+Canvas = Literal["trained", "own"]
+
 DRAWING_KEY = "unianimate_drawing"
+"""The key of a POSE_KEYPOINT frame under which Pose Align says how to draw it; other packs ignore it."""
 
 
-def person_inputs() -> list[io.Input]:
-    """Which person, and how holes and jitter are dealt with."""
+@dataclass(frozen=True)
+class DrawingOptions:
+    """How poses are drawn, with the names of `iter_drawn_people`. The defaults are what the network was trained on."""
+
+    hands: bool = True
+    feet: bool = True
+    head: bool = True
+    face: bool = False
+    stick_width: int = 4
+    canvas: Canvas = "trained"
+
+
+DEFAULTS, AS_TRAINED = RetargetOptions(), DrawingOptions()
+
+
+def cleaning_inputs() -> list[io.Input]:
+    """Which person to take, and how gaps and jitter are treated; see RetargetOptions."""
     return [
         io.Combo.Input(
             "person",
-            options=["tracked", "largest", "center", "score"],
-            default="tracked",
-            tooltip="Of several people: one followed over the frames, or each frame's largest, most central, surest.",
+            options=list(get_args(Person)),
+            default=DEFAULTS.person,
+            tooltip="Which of several people to take: tracked follows one person through all frames, the others pick "
+            "the largest, most central or most certain person frame by frame.",
         ),
         io.Combo.Input(
             "gaps",
-            options=["interpolate", "repeat", "empty"],
-            default="interpolate",
-            tooltip="Where nobody or only parts are seen: moved straight between (if short), the last pose, nothing.",
+            options=list(get_args(Gaps)),
+            default=DEFAULTS.gaps,
+            tooltip="How to fill frames in which the person or a part is missing: interpolate short gaps and repeat "
+            "the last pose in long ones, repeat the last pose in all, or leave them empty.",
         ),
         io.Int.Input(
-            "longest_gap", default=12, min=1, max=1000, tooltip="In frames: longer gaps are not interpolated."
+            "longest_gap",
+            default=DEFAULTS.longest_gap,
+            min=1,
+            max=1000,
+            tooltip="Longest gap to interpolate, in frames; lower it if limbs drift while they are hidden.",
+            advanced=True,
         ),
         io.Float.Input(
             "smoothing",
-            default=0.0,
+            default=DEFAULTS.smoothing,
             min=0.0,
             max=1.0,
             step=0.05,
-            tooltip="Against jitter. 0 leaves key points as found; try 0.5.",
+            tooltip="Strength of smoothing, 0 (off) to 1; try 0.5 if the keypoints jitter.",
+        ),
+    ]
+
+
+def frame_range_inputs() -> list[io.Input]:
+    """Which part of a video is used."""
+    return [
+        io.Int.Input(
+            "skip_first_frames", default=0, min=0, max=1000000, tooltip="Number of frames to skip at the beginning."
+        ),
+        io.Int.Input(
+            "frame_load_cap", default=0, min=0, max=1000000, tooltip="Most frames to use; 0 uses all that follow."
         ),
     ]
 
 
 def draw_input() -> io.Input:
     """Whether to draw every pose."""
-    tooltip = "Draw every pose. Off saves 5 MB a frame in long videos: only the first is drawn."
-    return io.Boolean.Input("draw", default=True, tooltip=tooltip)
+    return io.Boolean.Input(
+        "draw",
+        default=True,
+        tooltip="Draw every frame; turn it off for long videos to save 5 MB a frame, only the first is drawn then.",
+    )
 
 
 def drawing_inputs() -> list[io.Input]:
-    """How poses are drawn. The defaults are what the network was trained on."""
+    """The fields of DrawingOptions, the parts as draw_hands, draw_feet, draw_head and draw_face."""
     return [
-        io.Boolean.Input("hands", default=True, tooltip="Draw hands."),
-        io.Boolean.Input("feet", default=True, tooltip="Draw toes."),
-        io.Boolean.Input("head", default=True, tooltip="Draw nose, eyes and ears."),
-        io.Boolean.Input("face", default=False, tooltip="Draw face points. UniAnimate was trained without them."),
+        io.Boolean.Input("draw_hands", default=AS_TRAINED.hands, tooltip="Draw the hands.", advanced=True),
+        io.Boolean.Input("draw_feet", default=AS_TRAINED.feet, tooltip="Draw the toes.", advanced=True),
+        io.Boolean.Input("draw_head", default=AS_TRAINED.head, tooltip="Draw nose, eyes and ears.", advanced=True),
+        io.Boolean.Input(
+            "draw_face",
+            default=AS_TRAINED.face,
+            tooltip="Draw the 68 points of the face; leave it off for UniAnimate, which was trained without them.",
+            advanced=True,
+        ),
         io.Int.Input(
-            "stick_width", default=4, min=1, max=64, tooltip="Half the thickness of a bone at 512x768, in pixels."
+            "stick_width",
+            default=AS_TRAINED.stick_width,
+            min=1,
+            max=64,
+            tooltip="Half the thickness of a bone, in pixels of a 512x768 drawing; 4 as trained.",
+            advanced=True,
         ),
         io.Combo.Input(
             "canvas",
-            options=["trained", "own"],
-            default="trained",
-            tooltip="trained: drawn at 512x768, then scaled. own: at the image's size, with strokes in proportion.",
+            options=list(get_args(Canvas)),
+            default=AS_TRAINED.canvas,
+            tooltip="trained draws at 512x768 and scales the drawing, as the network saw it; own draws at the image's "
+            "own size, which is sharper in large images.",
+            advanced=True,
         ),
     ]
 
 
-def defaults(inputs: Sequence[Any]) -> dict[str, Any]:
-    """What a node gets for inputs that the user leaves alone."""
-    return {entry.id: entry.default for entry in inputs}
+def with_drawing(frames: Sequence[dict[str, Any]], drawing: DrawingOptions) -> list[dict[str, Any]]:
+    """POSE_KEYPOINT frames that carry how to draw them."""
+    return [frame | {DRAWING_KEY: asdict(drawing)} for frame in frames]
 
 
-def with_drawing(frames: list[dict[str, Any]], options: dict[str, Any]) -> list[dict[str, Any]]:
-    """POSE_KEYPOINT frames that say how they are to be drawn; other nodes do not look at it."""
-    drawing = {entry.id: options[entry.id] for entry in drawing_inputs()}
-    return [frame | {DRAWING_KEY: drawing} for frame in frames]
+def drawing_of(frames: Sequence[Mapping[str, Any]]) -> DrawingOptions:
+    """What `with_drawing` wrote into the first frame; as trained for each option that is absent or of another type."""
+    written = frames[0].get(DRAWING_KEY)
+    if not isinstance(written, Mapping):
+        return AS_TRAINED
+    types = {name: type(value) for name, value in asdict(AS_TRAINED).items()}
+    valid = {name: value for name, value in written.items() if isinstance(value, types.get(name, ()))}
+    return replace(AS_TRAINED, **valid)
 
 
-def drawing_of(frames: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What with_drawing wrote; as trained where nothing valid is there."""
-    drawing, asked = defaults(drawing_inputs()), frames[0].get(DRAWING_KEY)
-    if not isinstance(asked, Mapping):
-        return drawing
-    return drawing | {name: value for name, value in asked.items() if isinstance(value, type(drawing.get(name)))}
+def drawn(
+    poses: Sequence[Pose], width: int, height: int, drawing: DrawingOptions = AS_TRAINED, *, bar: bool = True
+) -> Tensor:
+    """One pose a frame as IMAGE; see drawn_people."""
+    return drawn_people([[pose] for pose in poses], width, height, drawing, bar=bar)
 
 
-def clean(people: Sequence[Sequence[Pose]], options: dict[str, Any], aspect: float, fps: float):
-    """One person's poses out of everybody's, filled and smoothed, and what was done: (poses, GapReport)."""
-    poses = choose_people(people, options["person"], aspect=aspect)
-    poses, report = fill_gaps(poses, options["gaps"], longest=options["longest_gap"])
-    return smooth_poses(poses, options["smoothing"], fps=fps), report
+def drawn_people(
+    people: Sequence[Sequence[Pose]],
+    width: int,
+    height: int,
+    drawing: DrawingOptions = AS_TRAINED,
+    *,
+    bar: bool = True,
+) -> Tensor:
+    """Everybody in each frame as IMAGE, b h w 3; a frame without anybody is black.
 
-
-def drawn(poses: Sequence[Pose], width: int, height: int, options: dict[str, Any], *, bar: bool = True) -> Tensor:
-    """Poses as IMAGE, on the canvas given. With canvas "trained", at its shape but the trained area.
-
-    bar: whether the node shows how far the drawing is.
+    The first person of a frame is drawn on top of the others. width, height: the canvas in pixels; with the canvas
+    "trained" the image has its shape, but the area of 512x768. bar: show a progress bar on the node.
     """
-    if options["canvas"] == "trained":
+    if drawing.canvas == "trained":
         scale = (TRAINED_AREA / (width * height)) ** 0.5
         width, height = max(1, round(width * scale)), max(1, round(height * scale))
-    names = ("hands", "feet", "head", "face", "stick_width", "canvas")
-    frames = iter_drawn(poses, height, width, **{name: options[name] for name in names})
-    images = torch.empty(len(poses), height, width, 3)
-    progress = comfy.utils.ProgressBar(len(poses)) if bar else None
-    for image, frame in zip(images, frames, strict=True):
+    bottom_first = [frame[::-1] for frame in people]
+    drawings = iter_drawn_people(bottom_first, height, width, **asdict(drawing))
+    images = torch.empty(len(people), height, width, 3)
+    progress = comfy.utils.ProgressBar(len(people)) if bar else None
+    for image, frame in zip(images, drawings, strict=True):
         comfy.model_management.throw_exception_if_processing_interrupted()
         torch.div(torch.from_numpy(frame), 255, out=image)
         if progress is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import comfy.model_management
@@ -10,40 +11,56 @@ import comfy.utils
 import numpy as np
 from torch import Tensor
 
-from ...unianimate_core.media import images
+from ...unianimate_core.media.images import check_images
 from ...unianimate_core.media.video import read_frames, video_info
 
-UNKNOWN_FPS = 30.0
+FPS_OF_IMAGES = 30.0
 
 
-def frames_of_source(source: Any) -> tuple[Iterable[np.ndarray], int, int, int, float]:
-    """(frames, about how many, width, height, fps) of an IMAGE or a VIDEO; uint8 BGR, as the networks take them.
+@dataclass(frozen=True)
+class Source:
+    """frames: uint8 BGR, h w 3, read when they are asked for. count: how many, approximate for a video file."""
 
-    A video's file is read as the frames are asked for. Raises ValueError where there is nothing to read.
-    """
+    frames: Iterable[np.ndarray]
+    count: int
+    width: int
+    height: int
+    fps: float
+
+
+def open_source(source: Any) -> Source:
+    """The frames of an IMAGE or a VIDEO. Raises ValueError if there is nothing to read."""
     if isinstance(source, Tensor):
-        checked = images.check_images("source", source)
-        return bgr_of_images(checked), len(checked), checked.shape[2], checked.shape[1], UNKNOWN_FPS
+        return _source_of_images(source, FPS_OF_IMAGES)
     file = source.get_stream_source()
-    if isinstance(file, str):
-        info = video_info(file)
-        start, duration = trim_window(source)
-        frames = (frame[..., ::-1] for frame in read_frames(file, start=start, duration=duration))
-        count = max(0, info.frames - round(start * info.fps))
-        count = min(count, round(duration * info.fps)) if duration else count
-        return frames, count, info.width, info.height, float(info.fps)
-    components = source.get_components()
-    checked = images.check_images("source", components.images)
-    return bgr_of_images(checked), len(checked), checked.shape[2], checked.shape[1], float(components.frame_rate)
+    if not isinstance(file, str):
+        components = source.get_components()
+        return _source_of_images(components.images, float(components.frame_rate))
+    info = video_info(file)
+    start, duration = trim_window(source)
+    frames = (frame[..., ::-1] for frame in read_frames(file, start=start, duration=duration))
+    count = max(0, info.frames - round(start * info.fps))
+    count = min(count, round(duration * info.fps)) if duration else count
+    return Source(frames, count, info.width, info.height, float(info.fps))
+
+
+def _source_of_images(given: Tensor, fps: float) -> Source:
+    checked = check_images("source", given)
+    count, height, width, _ = checked.shape
+    return Source(bgr_of_images(checked), count, width, height, fps)
 
 
 def bgr_of_images(checked: Tensor) -> Iterator[np.ndarray]:
+    """uint8 BGR, h w 3, of images b h w 3 in 0..1."""
     for image in checked:
         yield image.flip(-1).mul(255).round().byte().cpu().numpy()
 
 
 def trim_window(video: Any) -> tuple[float, float]:
-    """Seconds left out at a video's beginning, and seconds kept (0: all). ComfyUI 0.18 keeps both to itself."""
+    """(start, duration) of the part of a video's file that a VIDEO shows, in seconds; a duration of 0 is the rest.
+
+    ComfyUI 0.18 has no method for it.
+    """
     if hasattr(video, "get_active_trim_window"):
         return video.get_active_trim_window()
     name = type(video).__name__
@@ -53,8 +70,8 @@ def trim_window(video: Any) -> tuple[float, float]:
     return float(start), float(getattr(video, f"_{name}__duration", 0.0))
 
 
-def watched(frames: Iterable[np.ndarray], total: int) -> Iterator[np.ndarray]:
-    """The frames, with a progress bar, and an end where the user interrupts."""
+def with_progress(frames: Iterable[np.ndarray], total: int) -> Iterator[np.ndarray]:
+    """The frames, each counted on the node's progress bar; stops if the user interrupts."""
     bar = comfy.utils.ProgressBar(max(1, total))
     for frame in frames:
         comfy.model_management.throw_exception_if_processing_interrupted()

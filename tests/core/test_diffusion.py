@@ -16,7 +16,6 @@ from unianimate_core.diffusion import (
     ddim_timesteps,
     guided,
     noise_prior,
-    sample_clip,
     split_prediction,
     starting_noise,
 )
@@ -182,17 +181,6 @@ def test_guidance_extrapolates_from_the_text_alone():
     denoiser = guided(unet, {"reference_latent": normal(0)}, text, 2.5)  # pyright: ignore[reportArgumentType]
     assert (denoiser(normal(2), 500) == 2.5).all()
     assert any(set(conditions) == {"text"} and conditions["text"] is text for conditions in unet.embedded)
-
-
-def test_a_clip_is_sampled_as_its_parts_say():
-    """As long as its poses, of the reference's size, from the noise of its seed and the prior."""
-    conditions = {"reference_latent": normal(0, (1, 4, 1, 4, 2)).float(), "pose": torch.zeros(1, 3, 5, 32, 16)}
-    sampling = {"steps": 4, "guidance": 2.5, "prior": 949, "seed": 7, "offset": 0.2}
-    clip = sample_clip(CountingUNet(), conditions, normal(1), **sampling)  # pyright: ignore[reportArgumentType]
-    noise = starting_noise((1, 4, 5, 4, 2), torch.Generator().manual_seed(7), 0.2)
-    start = noise_prior(conditions["reference_latent"], noise, 949)
-    denoiser = guided(CountingUNet(), conditions, normal(1), 2.5)  # pyright: ignore[reportArgumentType]
-    assert torch.equal(clip, ddim_sample(denoiser, start, 4))
 
 
 def noise_of(seed: int, frames: int, offset: float) -> Tensor:

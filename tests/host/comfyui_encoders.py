@@ -35,8 +35,9 @@ def by_our_nodes(square, image):
     sys.modules["unianimate_pack"] = importlib.util.module_from_spec(spec)
     conditioning = importlib.import_module("unianimate_pack.nodes.conditioning")
     clip, clip_vision = importlib.import_module("unianimate_pack.nodes.loading").load_clip(clip_file)
+    frame = importlib.import_module("unianimate_pack.unianimate_core.media.images").frame
     released = SimpleNamespace(context_dim=1024)
-    embedding = conditioning.embed_image(clip_vision, released, image.movedim(1, -1), 512, 768, "crop")
+    embedding = conditioning.embed_image(clip_vision, released, frame(image.movedim(1, -1), 512, 768, "crop"))
     return embedding[0], conditioning.empty_prompt(clip, released)
 
 

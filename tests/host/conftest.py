@@ -40,7 +40,7 @@ def pack(comfyui_path):
         module = importlib.util.module_from_spec(spec)
         sys.modules["unianimate_pack"] = module
         spec.loader.exec_module(module)
-        names = ("host_model", "conditioning", "sampling", "images")
+        names = ("host_model", "host_checks", "conditioning", "sampling")
         yield SimpleNamespace(**{name: importlib.import_module(f"unianimate_pack.nodes.{name}") for name in names})
     finally:
         sys.argv = argv
@@ -58,5 +58,5 @@ def workflow():
 
 @pytest.fixture
 def long_graph(workflow):
-    """A function of a host, a file of poses and changed inputs: see long_videos.long_graph."""
+    """A function of a host, a poses file and changed inputs; see long_videos.long_graph."""
     return lambda *given, **changes: made_long(workflow("unianimate_clip"), *given, **changes)

@@ -1,4 +1,4 @@
-"""The shipped workflows as graphs for the tests, changed in one thing, and what comes of them."""
+"""The shipped workflows as graphs for the tests, each with one change, and their results."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def node_of(graph: dict, class_type: str) -> str:
 
 
 def fit_workflow(graph: dict) -> dict:
-    """A shipped workflow with the made-up files, the tiny network's size and few steps."""
+    """A shipped workflow with the made-up files, the tiny network's size and a few steps."""
     for node in graph.values():
         inputs = node["inputs"]
         if node["class_type"] == "LoadUniAnimate":
@@ -77,7 +77,7 @@ def latent_of(host: Server, graph: dict, sampler: str) -> tuple[Tensor, Run]:
 
 
 def interrupted_at(step: int, total: int, host: Server, graph: dict, node: str) -> tuple[list[int], int]:
-    """Interrupts a graph at a step of a node, which then stops within one: (all steps told, number of previews)."""
+    """Interrupts a graph at a step of a node, which must stop within one: (all reported steps, number of previews)."""
     steps, previews, asked_at = [], 0, None
 
     def on_event(kind: str, data: dict) -> None:
@@ -94,7 +94,7 @@ def interrupted_at(step: int, total: int, host: Server, graph: dict, node: str) 
     assert run.interrupted
     assert run.error is None
     assert asked_at is not None
-    # The step that was under way when the request arrived may end, and so may one that ran while it travelled.
+    # The step that was running when the request arrived may end, and so may one that ran while it was sent.
     assert len(steps) - asked_at <= 2
     return steps, previews
 

@@ -17,7 +17,7 @@ LONG_INPUTS = {
     "segment_length": 4,
     "method": "chain",
     "overlap": 2,
-    "windows": "even",
+    "window_schedule": "even",
     "fps": 10.0,
     "noise_prior": 939,
     "shared_frames": 1,

@@ -1,4 +1,4 @@
-"""Files for a host test: the tiny network, a small VAE, images and a video, all made up."""
+"""Made-up files for host tests: the tiny network, a small VAE, images and a video."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tiny_checkpoint() -> dict[str, torch.Tensor]:
 
 
 def write_files(comfyui: Path, base: Path) -> None:
-    """Everything that the workflows need, at the names that `fit_workflow` gives."""
+    """Everything that the workflows need, with the names that `fit_workflow` uses."""
     models, inputs = base / "models", base / "input"
     for folder in (models / "unianimate", models / "vae", models / "loras", models / "dwpose", inputs):
         folder.mkdir(parents=True)
@@ -43,7 +43,7 @@ def write_files(comfyui: Path, base: Path) -> None:
 
 
 def small_vae(comfyui: Path) -> dict[str, torch.Tensor]:
-    """Made-up weights of the smallest VAE that ComfyUI knows (TAESD's form), which it tells us the shapes of."""
+    """Made-up weights of the smallest VAE that ComfyUI loads (TAESD's form); ComfyUI gives the shapes."""
     code = (
         "import sys, json; sys.argv = ['x']; sys.path.insert(0, '.'); import comfy.cli_args; "
         "comfy.cli_args.args.cpu = True; from comfy.taesd.taesd import TAESD; "
@@ -69,7 +69,7 @@ def write_image(path: Path, pixels: np.ndarray) -> None:
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:
-    """Without loss, so that what comes later in a video changes no frame before."""
+    """Lossless, so that later frames of a video do not change earlier ones."""
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(FPS), options={"qp": "0"})
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"

@@ -1,4 +1,4 @@
-"""A real ComfyUI without a screen, with this pack in a base folder of its own, and a client of its API."""
+"""A real ComfyUI without a browser, with this pack in its own base folder, and a client of its API."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ RUN_SECONDS = 300
 
 @dataclass
 class Run:
-    """What became of one prompt. error: the exception's message; cached: ids of nodes that did not run again."""
+    """The result of one prompt. error: the exception's message; cached: ids of the nodes that did not run again."""
 
     outputs: dict[str, Any] = field(default_factory=dict)
     cached: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Run:
 
 
 class PromptRefused(Exception):
-    """ComfyUI did not accept a prompt; the message holds what it said of each node."""
+    """ComfyUI's validation refused a prompt; the message holds its errors by node."""
 
 
 class Server:
@@ -53,7 +53,7 @@ class Server:
         command += ["--disable-all-custom-nodes", "--whitelist-custom-nodes", PACK_NAME, "--disable-api-nodes"]
         command += ["--database-url", "sqlite:///:memory:", "--preview-method", "latent2rgb"]
         self.log_file = self.log_path.open("w")
-        # The tiny network gains nothing from more threads, which on a busy machine wait for each other.
+        # The tiny network is no faster with more threads, which wait for each other on a busy machine.
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             command, cwd=comfyui, env=environment, stdout=self.log_file, stderr=subprocess.STDOUT
@@ -98,7 +98,7 @@ class Server:
         return json.loads(text) if text else None
 
     def queue(self, graph: dict, client_id: str | None = None) -> str:
-        """The id of the queued prompt. Raises PromptRefused where ComfyUI's validation refuses it."""
+        """The id of the queued prompt. Raises PromptRefused if ComfyUI's validation refuses it."""
         content = {"prompt": graph} | ({"client_id": client_id} if client_id else {})
         try:
             return self.post("/prompt", content)["prompt_id"]
@@ -106,7 +106,7 @@ class Server:
             raise PromptRefused(error.read().decode()) from error
 
     def run(self, graph: dict) -> Run:
-        """Queue a graph in API format and wait for its end."""
+        """Queue a graph in API format and wait until it ends."""
         return self.wait(self.queue(graph))
 
     def wait(self, prompt_id: str) -> Run:
@@ -121,7 +121,7 @@ class Server:
     def forget(self) -> None:
         """Drop cached results and loaded models, so that the next run computes everything.
 
-        ComfyUI does it before a prompt or behind it, whichever comes first: after the second one here it is done.
+        ComfyUI does it before or after a prompt, whichever comes first, so two prompts make sure of it.
         """
         self.post("/free", {"unload_models": True, "free_memory": True})
         for color in range(2):
@@ -134,7 +134,7 @@ class Server:
             )
 
     def watch(self, graph: dict, on_event: Callable[[str, dict], None]) -> Run:
-        """Run a graph and pass on what the page would hear: (type, data); images arrive as ("preview", {})."""
+        """Run a graph and pass on the messages to the page: (type, data); images arrive as ("preview", {})."""
         return asyncio.run(self._watch(graph, on_event))
 
     async def _watch(self, graph: dict, on_event: Callable[[str, dict], None]) -> Run:
@@ -162,7 +162,7 @@ class Server:
 
 
 def install(base: Path) -> None:
-    """The pack, as a user's clone of it, in custom_nodes."""
+    """Copy the pack into custom_nodes, as a user's clone."""
     target = base / "custom_nodes" / PACK_NAME
     target.mkdir(parents=True)
     for part in PACK_PARTS:

@@ -1,4 +1,4 @@
-"""What a user can get wrong ends in one clear sentence, and nothing half-done stays."""
+"""Each mistake a user can make ends in one clear sentence, and leaves nothing half done."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def sample_inputs(graph: dict) -> dict:
     return graph[node_of(graph, "UniAnimateSample")]["inputs"]
 
 
-def test_an_absent_checkpoint_is_named_with_its_size_folder_and_source(host, workflow):
+def test_a_missing_checkpoint_is_named_with_its_size_folder_and_source(host, workflow):
     graph = workflow("unianimate_clip")
     graph[node_of(graph, "LoadUniAnimate")]["inputs"]["checkpoint"] = "unianimate_16f_32f_non_ema_223000.pth"
     with pytest.raises(PromptRefused) as refused:
@@ -29,7 +29,7 @@ def test_an_absent_checkpoint_is_named_with_its_size_folder_and_source(host, wor
         assert part in said
 
 
-def test_an_absent_clip_file_is_named_with_its_size_folder_and_source(host, workflow):
+def test_a_missing_clip_file_is_named_with_its_size_folder_and_source(host, workflow):
     graph = workflow("unianimate_clip")
     graph[node_of(graph, "LoadUniAnimate")]["inputs"]["clip"] = "open_clip_pytorch_model.bin"
     with pytest.raises(PromptRefused) as refused:
@@ -43,10 +43,10 @@ def test_an_absent_clip_file_is_named_with_its_size_folder_and_source(host, work
     [
         ({"width": 500}, "width is 500, not a multiple of 64: the nearest that work are 448 and 512"),
         ({"height": 100}, "height is 100, not a multiple of 64: the nearest that work are 64 and 128"),
-        ({"pose_start": 0.8, "pose_end": 0.2}, "poses guide from 0.8 to 0.2"),
+        ({"pose_start_percent": 0.8, "pose_end_percent": 0.2}, "poses guide from 0.8 to 0.2"),
     ],
 )
-def test_a_setting_that_cannot_be_is_told(host, workflow, change, sentence):
+def test_an_impossible_setting_is_refused_in_one_sentence(host, workflow, change, sentence):
     graph = workflow("unianimate_clip")
     sample_inputs(graph).update(change)
     run = host.run(graph)
@@ -55,7 +55,7 @@ def test_a_setting_that_cannot_be_is_told(host, workflow, change, sentence):
     assert len(run.error.splitlines()) == 1
 
 
-def test_several_images_where_one_is_asked_for_are_refused(host, workflow):
+def test_several_reference_poses_are_refused(host, workflow):
     graph = workflow("unianimate_clip")
     sample_inputs(graph)["reference_pose"] = sample_inputs(graph)["poses"]
     error = host.run(graph).error
@@ -74,7 +74,7 @@ def test_poses_on_another_canvas_than_the_reference_pose_are_refused(host, workf
 
 
 def test_another_model_is_refused_by_name(host, workflow):
-    """A Stable Diffusion checkpoint put into models/unianimate by mistake."""
+    """A Stable Diffusion checkpoint was put into models/unianimate by mistake."""
     wrong = host.base / "models" / "unianimate" / "sd15.safetensors"
     save_file(
         {"cond_stage_model.x": torch.zeros(1), "model.diffusion_model.input_blocks.0.0.weight": torch.zeros(1)}, wrong
@@ -98,7 +98,7 @@ def test_a_cut_off_checkpoint_is_refused(host, workflow):
 
 
 def test_another_vae_is_refused(host, workflow):
-    """One of 16 channels, as those of newer models are."""
+    """A VAE of 16 channels, like those of newer models."""
     from safetensors.torch import load_file
 
     small = load_file(host.base / "models" / "vae" / VAE)
@@ -143,7 +143,7 @@ def test_conversion_writes_a_checkpoint_that_loads_and_leaves_nothing_else(host,
     shutil.copy(folder / CHECKPOINT, folder / "copy.safetensors")
     before = set(folder.iterdir())
     graph = {
-        "1": {"class_type": "ConvertUniAnimate", "inputs": {"checkpoint": "copy.safetensors", "precision": "fp16"}}
+        "1": {"class_type": "UniAnimateConvert", "inputs": {"checkpoint": "copy.safetensors", "precision": "fp16"}}
     }
     assert host.run(graph).error is None
     assert {path.name for path in set(folder.iterdir()) - before} == {"copy_fp16.safetensors"}

@@ -1,6 +1,7 @@
-"""The encoders against ComfyUI's own loaders, on one file of made-up weights.
+"""The encoders agree with ComfyUI's own loaders, on one file of made-up weights.
 
-ComfyUI knows the file by its shapes, so it has the full size of ViT-H/14: 2 GB in half precision, about 8 GB of memory.
+ComfyUI recognizes the file by its shapes, so it has the full size of ViT-H/14: 2 GB in half precision. The test takes
+about 8 GB of memory.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ def clip_file(tmp_path_factory):
 
 
 def made_up_weights() -> dict[str, torch.Tensor]:
-    """Half-precision weights under which every layer counts and nothing overflows, by OpenCLIP's names."""
+    """Half-precision weights with OpenCLIP's names; every layer has an effect and nothing overflows."""
     open_clip = pytest.importorskip("open_clip")
     with torch.device("meta"):
         shapes = {
@@ -48,7 +49,7 @@ def made_up_weights() -> dict[str, torch.Tensor]:
 
 @pytest.fixture(scope="module")
 def image():
-    """Smooth shapes in an upright image, as a person's would be."""
+    """Smooth shapes in an upright image, like that of a person."""
     coarse = torch.rand(1, 3, 12, 8, generator=torch.Generator().manual_seed(1))
     return torch.nn.functional.interpolate(coarse, (768, 512), mode="bicubic").clamp(0, 1)
 
@@ -74,10 +75,10 @@ def from_comfyui(clip_file, image, comfyui_path, tmp_path_factory):
 
 @pytest.mark.parametrize("path", ["comfyui", "nodes"])
 def test_both_encoders_equal_comfyuis(clip_file, image, from_comfyui, path):
-    """A workflow in ComfyUI and a run outside it must see the same person: by its own loaders, and by our nodes.
+    """A workflow in ComfyUI and a run outside it must use the same embeddings: by its loaders and by our nodes.
 
     Both compute in fp32 from the same half-precision weights and differ in the order of sums: by 4e-6 of the states'
-    deviation where this was written, and ten times that is allowed.
+    deviation when this was written; ten times that is allowed.
     """
     with ClipEncoder(clip_file, dtype=torch.float32) as encoder:
         embedding, text = encoder.image(image), encoder.empty_text()

@@ -62,17 +62,9 @@ def clip_of(pack, inputs, frames: int):
 def sampled(pack, model, clip, prefix: str, steps: int = 10, ending: str = "upstream"):
     frames = clip.latent_size[0]
     start = as_frames(tensor(prefix + "noise", (1, 4, frames, 24, 16)))
-    sampling = pack.sampling.Sampling(
-        seed=0,
-        steps=steps,
-        guidance=2.5,
-        sampler="euler",
-        scheduler="ddim_uniform",
-        noise_prior=0,
-        offset_noise=0.0,
-        ending=ending,
-    )
-    return LATENT_SCALE * pack.sampling.sample(model, clip, start, sampling)
+    settings = pack.sampling.SamplingSettings(0, steps, 2.5, noise_prior=0, offset_noise=0.0, ending=ending)
+    sampler = pack.sampling.HostSampler("euler", "ddim_uniform")
+    return LATENT_SCALE * pack.sampling.sample(model, clip, start, settings, sampler)
 
 
 def relative(a, b) -> float:
@@ -152,45 +144,6 @@ def test_pose_strength_zero_and_an_empty_range_leave_the_poses_out(pack, model):
     assert not torch.equal(none, full)
 
 
-@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
-@pytest.mark.parametrize(("height", "width"), [(48, 100), (100, 48), (64, 128), (333, 77)])
-def test_every_fit_gives_the_asked_size(pack, fit, height, width):
-    images = torch.rand(2, height, width, 3)
-    fitted = pack.images.fit_images(images, 128, 192, fit)
-    assert fitted.shape == (2, 3, 192, 128)
-    assert 0 <= fitted.min() <= fitted.max() <= 1
-
-
-def test_crop_keeps_the_middle_and_pad_keeps_everything(pack):
-    wide = torch.zeros(1, 64, 256, 3)
-    wide[:, :, :64] = 1  # white left quarter
-    assert pack.images.fit_images(wide, 64, 64, "crop").max() == 0
-    padded = pack.images.fit_images(wide, 256, 256, "pad")
-    assert padded[:, :, 96:160, :64].min() == 1
-    assert padded[:, :, :96].max() == 0
-
-
-@pytest.mark.parametrize(
-    ("images", "sentence"),
-    [
-        (torch.zeros(0, 8, 8, 3), "poses has 0 images of 8x8: connect at least one"),
-        (torch.full((2, 8, 8, 3), float("nan")), "poses holds values that are not numbers"),
-        (torch.zeros(2, 8, 8, 2), "poses has shape (2, 8, 8, 2): connect an IMAGE"),
-        (torch.zeros(8, 8, 3), "poses has shape (8, 8, 3): connect an IMAGE"),
-    ],
-)
-def test_images_that_are_none_are_refused(pack, images, sentence):
-    with pytest.raises(ValueError, match="poses") as refused:
-        pack.images.check_images("poses", images)
-    assert sentence in str(refused.value)
-
-
-def test_half_precision_and_alpha_are_accepted(pack):
-    checked = pack.images.check_images("poses", torch.ones(2, 8, 8, 4, dtype=torch.float16))
-    assert checked.dtype == torch.float32
-    assert checked.shape == (2, 8, 8, 3)
-
-
 def test_a_model_that_is_not_uni_animate_is_refused(pack):
     with pytest.raises(ValueError, match="connect the MODEL of Load UniAnimate"):
         pack.conditioning.network_config(SimpleNamespace(model=torch.nn.Identity()))
@@ -202,17 +155,15 @@ def test_a_model_that_is_not_uni_animate_is_refused(pack):
 )
 def test_latents_of_another_layout_are_refused(pack, shape, sentence):
     with pytest.raises(ValueError, match=sentence):
-        pack.host_model.check_rows(torch.zeros(shape), torch.zeros(6, 8, 24, 16))
+        pack.host_checks.check_rows(torch.zeros(shape), torch.zeros(6, 8, 24, 16))
 
 
 def test_patches_for_other_networks_are_told(pack, caplog):
     """Silence would be taken for effect."""
-    pack.host_model.tell_unused_patches({"patches": {"attn1_patch": [None]}, "patches_replace": {}})
+    pack.host_checks.warn_of_unused_patches({"patches": {"attn1_patch": [None]}, "patches_replace": {}})
     assert "attn1_patch are for other networks" in caplog.text
 
 
-def test_inputs_that_hold_nothing_are_refused(pack):
-    with pytest.raises(ValueError, match="poses is empty"):
-        pack.images.check_images("poses", None)
+def test_a_missing_vae_is_refused(pack):
     with pytest.raises(ValueError, match="vae is empty"):
         pack.conditioning.check_vae(None)

@@ -89,7 +89,7 @@ def with_context_windows(graph: dict, sampler: str, **changes) -> None:
 
 
 def test_upstream_windows_are_those_of_comfyui(host, long_graph, clip_graph):
-    ours, _ = run_long(host, long_graph(host, method="windows", windows="upstream", seed=7, offset_noise=0.0))
+    ours, _ = run_long(host, long_graph(host, method="windows", window_schedule="upstream", seed=7, offset_noise=0.0))
     graph = clip_graph(seed=7, offset_noise=0.0)
     with_context_windows(graph, node_of(graph, "UniAnimateSample"))
     theirs, _ = latent_of(host, graph, "UniAnimateSample")
@@ -167,7 +167,7 @@ def test_each_way_of_joining_segments_changes_what_follows_the_first(host, long_
 def test_held_latents_come_out_of_the_sampler_as_they_were(host, long_graph, sampler):
     """The second shared frame is half the earlier segment's, half the later's: here both are the same."""
     shutil.rmtree(host.base / SEGMENTS, ignore_errors=True)
-    graph = long_graph(host, seed=14, shared_frames=2, hold_latents=True, sampler=sampler)
+    graph = long_graph(host, seed=14, shared_frames=2, hold_latents=True, sampler_name=sampler)
     latents, _ = run_long(host, graph)
     handed_over = [load_file(path)["handover_latents"] for path in sorted(stored(host)) if path.name[:5] < "00002"]
     for start, (first, second) in zip((2, 4), (shared[0].unbind(1) for shared in handed_over), strict=True):
@@ -205,6 +205,6 @@ def test_key_points_are_drawn_as_their_node_was_told(host, workflow):
     graph = workflow("unianimate_long")
     graph[node_of(graph, "LongVideoChain")]["inputs"] |= {"segment_length": 4}
     with_hands, _ = run_long(host, graph)
-    graph[node_of(graph, "PoseAlign")]["inputs"]["hands"] = False
+    graph[node_of(graph, "PoseAlign")]["inputs"]["draw_hands"] = False
     without, _ = run_long(host, graph)
     assert not without.equal(with_hands)

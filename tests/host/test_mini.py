@@ -10,25 +10,23 @@ import pytest
 from tests.host.graphs import node_of
 from tests.host.made_up import read_video
 from tests.host.server import PACK
-from unianimate_core import mini
-from unianimate_core.demo import animate, load_networks
+from unianimate_core import UniAnimatePipeline, mini
 from unianimate_core.drawn_world.characters import draw_clip
-from unianimate_core.media.images import as_clip, as_frames
 from unianimate_core.pose import draw_poses
 
 pytestmark = pytest.mark.host
 
-CODED = 30  # dB: what H.264 leaves of an image that was doubled and is halved again
+CODED = 30  # dB: of an image that was enlarged twofold, encoded in H.264, and halved again
 
 
 @pytest.fixture
 def graph() -> dict:
-    """The file, as it is."""
+    """The shipped file, unchanged."""
     return json.loads((PACK / "workflows" / "api" / "unianimate_mini.json").read_text())
 
 
 def panels(video: np.ndarray) -> list[np.ndarray]:
-    """Reference, poses, result and truth of the workflow's video: f h w 3 each, at the size of the clip."""
+    """Reference, poses, result and ground truth of the workflow's video: f h w 3 each, at the size of the clip."""
     frames, height, width, _ = video.shape
     halved = video.reshape(frames, height // 2, 2, width // 2, 2, 3).mean((2, 4))
     return np.split(halved, 4, axis=2)
@@ -40,7 +38,7 @@ def decibels(result: np.ndarray, truth: np.ndarray) -> float:
 
 @pytest.mark.parametrize("network", [mini.TRANSFORMER, mini.MAMBA], ids=["transformer", "mamba"])
 def test_the_first_run_needs_no_file_of_the_users_and_shows_what_the_demo_shows(host, graph, network):
-    """ComfyUI's samplers and VAE on one side, the core's on the other: the same person, motion and frames."""
+    """ComfyUI's samplers and VAE give the frames that the core's give, for the same person and motion."""
     graph[node_of(graph, "LoadUniAnimate")]["inputs"]["checkpoint"] = network.name
     run = host.run(graph)
     assert run.error is None
@@ -52,14 +50,14 @@ def test_the_first_run_needs_no_file_of_the_users_and_shows_what_the_demo_shows(
     assert decibels(poses, drawn[1:]) > CODED
     assert decibels(truth, clip.frames) > CODED
 
-    unet, vae = load_networks(network, mini.VAE)
-    own = animate(unet, vae, as_clip(clip.reference[None]), as_clip(drawn[:1]), as_clip(drawn[1:]), steps=mini.STEPS)
-    assert decibels(result, as_frames(own)) > CODED
+    pipe = UniAnimatePipeline.from_files(network, mini.VAE, device="cpu", precision="fp32")
+    own = pipe(clip.reference, drawn[0], drawn[1:], mini.SETTINGS, progress=False)
+    assert decibels(result, own) > CODED
     assert decibels(result, truth) > decibels(reference, truth) + 3
 
 
-def test_a_drawn_person_can_be_chained_from_key_points(host, graph):
-    """The long video's node takes them as it takes those of Pose Align, and makes a video of the motion's length."""
+def test_a_drawn_person_can_be_chained_from_keypoints(host, graph):
+    """The long video node takes them like those of Pose Align, and makes a video of the motion's length."""
     loader, vae, drawn = (node_of(graph, kind) for kind in ("LoadUniAnimate", "VAELoader", "UniAnimateDrawnPerson"))
     long_graph = json.loads((PACK / "workflows" / "api" / "unianimate_long.json").read_text())
     chain, saver = (node_of(long_graph, kind) for kind in ("LongVideoChain", "SaveVideo"))
@@ -71,7 +69,7 @@ def test_a_drawn_person_can_be_chained_from_key_points(host, graph):
             chain: {
                 "class_type": "LongVideoChain",
                 "inputs": settings
-                | {"width": mini.WIDTH, "height": mini.HEIGHT, "segment_length": 8, "steps": 10, "guidance": 1.0}
+                | {"width": mini.WIDTH, "height": mini.HEIGHT, "segment_length": 8, "steps": 10, "cfg": 1.0}
                 | {"model": [loader, 0], "vae": [vae, 0], "reference_image": [drawn, 0], "reference_pose": [drawn, 1]}
                 | {"poses": [drawn, 5], "fps": [drawn, 4]},
             },
@@ -83,16 +81,16 @@ def test_a_drawn_person_can_be_chained_from_key_points(host, graph):
 
 
 def test_the_packs_own_checkpoint_is_converted_into_the_users_folder(host):
-    """An update of the pack would take away what lay in it."""
+    """An update of the pack would delete a file in its own folder."""
     before = set(mini.NETWORKS.iterdir())
     inputs = {"checkpoint": mini.TRANSFORMER.name, "precision": "bf16"}
-    assert host.run({"1": {"class_type": "ConvertUniAnimate", "inputs": inputs}}).error is None
+    assert host.run({"1": {"class_type": "UniAnimateConvert", "inputs": inputs}}).error is None
     assert (host.base / "models" / "unianimate" / f"{mini.TRANSFORMER.stem}_bf16.safetensors").is_file()
     assert set(mini.NETWORKS.iterdir()) == before
 
 
 def test_a_drawn_clip_beyond_memory_is_refused(host, graph):
-    """206 GB for the largest of each input; the sentence says how many frames there may be."""
+    """The largest inputs would take 206 GB; the sentence says how many frames are possible."""
     drawn = node_of(graph, "UniAnimateDrawnPerson")
     graph[drawn]["inputs"] |= {"frames": 4096, "width": 2048, "height": 2048}
     error = host.run(graph).error

@@ -1,4 +1,4 @@
-"""The UI files against the API files and against what ComfyUI says of its nodes: no missing node, no broken link."""
+"""The UI files agree with the API files and with ComfyUI's description of its nodes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_widget(specification: list) -> bool:
 
 
 def widgets_of(node: dict, description: dict) -> dict:
-    """The values of a node's widgets by name, as the page assigns them: in order, each with the page's own extras."""
+    """The values of a node's widgets by name, assigned in order as on the page, without the page's extras."""
     values, named = list(node["widgets_values"]), {}
     for name, specification in described_inputs(description).items():
         options = specification[1] if len(specification) > 1 else {}
@@ -96,9 +96,9 @@ def test_every_node_has_help_and_every_translation_a_node(host):
         assert set(json.loads(path.read_text(encoding="utf-8"))) <= ours
 
 
-def test_every_input_tells_what_it_is(host):
-    """Sockets and widgets alike have a tooltip."""
+def test_every_input_has_a_tooltip(host):
+    """Sockets and widgets both."""
     for name, node in host.get("/object_info").items():
         if node["python_module"].endswith(PACK_NAME):
             silent = [key for key, value in described_inputs(node).items() if not value[1].get("tooltip")]
-            assert not silent, f"{name} says nothing of {silent}"
+            assert not silent, f"{name} has no tooltip for {silent}"

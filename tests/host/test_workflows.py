@@ -1,4 +1,4 @@
-"""Every shipped workflow runs in a real ComfyUI: the files, not a copy of them."""
+"""Every shipped workflow file runs in a real ComfyUI."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def test_a_video_workflow_makes_a_video_of_the_size_and_length_of_its_poses(host
     assert latents.isfinite().all()
 
 
-def test_one_pose_reposes_a_image(host, workflow):
+def test_one_pose_reposes_an_image(host, workflow):
     graph = workflow("unianimate_repose")
     run = host.run(graph)
     assert run.error is None
@@ -65,7 +65,7 @@ def test_a_changed_seed_runs_again_only_what_follows_the_sampler(host, workflow)
 
 
 def test_stock_ksampler_agrees_with_uni_animate_sample(host, workflow):
-    """So a user can go from one to the other without losing a result.
+    """So a user can change from one node to the other and keep a result.
 
     At 30 steps: both start from the same noise, ours at unit variance as the authors', ComfyUI's at sigma times that,
     which differs by sqrt(1 + sigma^-2): 7e-6 at the first timestep of 30 steps, more for a handful of them.
@@ -79,7 +79,7 @@ def test_stock_ksampler_agrees_with_uni_animate_sample(host, workflow):
     assert (a - b).norm() / b.norm() < 1e-4
 
 
-def test_the_page_sees_progress_and_previews_and_interruption_stops_within_one_step(host, workflow):
+def test_progress_and_previews_reach_the_page_and_an_interruption_stops_within_one_step(host, workflow):
     graph = workflow("unianimate_clip")
     sampler = node_of(graph, "UniAnimateSample")
     graph[sampler]["inputs"] |= {"steps": 200, "seed": 99}

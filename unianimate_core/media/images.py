@@ -54,7 +54,7 @@ def read_images(name: str, images: Any) -> Tensor:
         images = np.asarray(images.convert("RGB"))
     if not isinstance(images, (np.ndarray, Tensor)):
         raise ValueError(f"{name} is a {type(images).__name__}: give a PIL image, an array or a tensor")
-    tensor = torch.as_tensor(np.ascontiguousarray(images) if isinstance(images, np.ndarray) else images).cpu()
+    tensor = torch.from_numpy(np.array(images)) if isinstance(images, np.ndarray) else images.cpu()
     if tensor.ndim == 3:
         tensor = tensor[None]
     if tensor.ndim == 4 and tensor.shape[-1] not in (1, 3, 4) and tensor.shape[1] in (1, 3, 4):

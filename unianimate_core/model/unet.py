@@ -6,6 +6,7 @@ Source: UniAnimate, section 3.2 and figure 2. b batch, f frames to generate, h w
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from ..config import LATENT_CHANNELS, POSE_FEATURES, REFERENCE_FEATURES, ModelConfig
 from .backend import Attention, Backend, scaled_dot_product_attention, silu_
-from .conditions import ConditionEncoder, Conditions
+from .conditions import ConditionEncoder, Conditions, PoseRange
 from .residual import ResidualBlock, Upsample
 from .sizes import check_clip, check_conditions
 from .temporal import TemporalModule
@@ -210,11 +211,15 @@ class UNet(nn.Module):
         )
         return self.denoise(x, t, conditions)
 
-    def embed(self, **conditions: Tensor | None) -> Conditions:
-        """What the conditions contribute to every step; keywords and shapes as in forward."""
+    def embed(self, *, pose_range: PoseRange | None = None, **conditions: Tensor | None) -> Conditions:
+        """What the conditions contribute to every step; keywords and shapes as in forward.
+
+        pose_range: how strongly, and over which share of the run, the poses guide.
+        """
         check_conditions(self.config, conditions)
         cast = {name: None if value is None else value.to(self.dtype) for name, value in conditions.items()}
-        return self.conditions(**cast)
+        embedded = self.conditions(**cast)
+        return embedded if pose_range is None else replace(embedded, pose_range=pose_range)
 
     def denoise(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """v for the noisy latents x. x: b 4 f h w; t: b."""

@@ -14,6 +14,11 @@ from .cleaning.timing import choose_frames
 from .cleaning.track import choose_people
 from .keypoints import Pose
 
+Person = Literal["tracked", "largest", "center", "score"]
+Gaps = Literal["interpolate", "repeat", "empty"]
+Mode = Literal["bones", "similarity", "none"]
+ScaleFrom = Literal["robust", "first"]
+
 DOUBTFUL = 0.1
 """The report lists frames of more doubt."""
 
@@ -27,8 +32,8 @@ class RetargetOptions:
     mode, scale_from: see align_poses; mode "none" keeps the poses and only fits their canvas.
     """
 
-    person: Literal["tracked", "largest", "center", "score"] = "tracked"
-    gaps: Literal["interpolate", "repeat", "empty"] = "interpolate"
+    person: Person = "tracked"
+    gaps: Gaps = "interpolate"
     longest_gap: int = 12
     smoothing: float = 0.0
     source_fps: float = 30.0
@@ -36,8 +41,8 @@ class RetargetOptions:
     skip_first_frames: int = 0
     frame_load_cap: int = 0
     select_every_nth: int = 1
-    mode: Literal["bones", "similarity", "none"] = "bones"
-    scale_from: Literal["robust", "first"] = "robust"
+    mode: Mode = "bones"
+    scale_from: ScaleFrom = "robust"
 
 
 @dataclass(frozen=True)

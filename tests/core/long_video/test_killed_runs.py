@@ -21,18 +21,22 @@ CHAIN = """
 import os, random, signal, sys
 from pathlib import Path
 import torch
-from unianimate_core import linear_vae
 from unianimate_core.config import ModelConfig
 from unianimate_core.diffusion import ddim_sample, guided
-from unianimate_core.long_video.chain import Handover, Seams, chain_segments, split_segments
-from unianimate_core.model import UNet
-from unianimate_core.long_video.segment_store import open_run, segment_keys
+from unianimate_core.long_video.chain import split_segments
+from unianimate_core.long_video.run import plan_chain, run_chain, segment_images
+from unianimate_core.long_video.seams import Seams
+from unianimate_core.long_video.segment_store import open_run
+from unianimate_core.media.images import as_frames
 from unianimate_core.media.video import video_writer
-from tests.parity.made_up import conditions, latents, tensor
+from unianimate_core.model import UNet
+from unianimate_core.vae.linear import decode_enlarged
+from tests.support.recorded import conditions, latents, tensor
 
 torch.set_num_threads(1)
 torch.manual_seed(0)
-SEGMENTS, SEAMS = split_segments(22, 4, 2), Seams(2, 1.0, hold_latents=True)
+SEAMS = Seams(2, 1.0, hold_latents=True)
+PLAN = plan_chain(split_segments(22, 4, 2), SEAMS, 7, run="run", pose_hash=str)
 unet = UNet(ModelConfig(32, (1,), 1, (False,), 16, 32, 16, 1)).requires_grad_(False).eval()
 text, given = tensor("text", (1, 2, 16)), conditions(("pose", "reference_latent"), "", 22, 64, 64)
 moments, killed_at = 0, None
@@ -55,39 +59,23 @@ def watched(function):
     return call
 
 
-def sample(frames, handover, seed):
-    own = given | {"pose": given["pose"][:, :, frames.start : frames.stop]}
-    if handover is not None:
-        own["first_frame"] = handover.image
-    return ddim_sample(guided(unet, own, text, 1), latents(f"noise {seed}", len(frames), 64, 64), 1)
-
-
-def images(latents):
-    return linear_vae.decode(latents).repeat_interleave(8, -1).repeat_interleave(8, -2)
-
-
 def chain(root):
     os.fsync, os.replace = watched(os.fsync), watched(os.replace)
-    keys = segment_keys("run", SEGMENTS)
-    with open_run(root, "run") as store, (root / "computed").open("a") as computed, \\
+
+    def sample(frames, handover, seed):
+        own = given | {"pose": given["pose"][:, :, frames.start : frames.stop]}
+        if handover is not None:
+            own["first_frame"] = handover.image
+        sampled = ddim_sample(guided(unet, own, text, 1), latents(f"noise {seed}", len(frames), 64, 64), 1)
+        print(PLAN.segments.index(frames), file=computed, flush=True)
+        return sampled
+
+    with open_run(root, "run") as store, (root / "computed").open("a") as computed, \
             video_writer(root / "result.mp4", 8) as video:
-
-        def add(latents):
-            for image in (255 * images(latents)[0]).round().byte().movedim(0, -1).numpy():
-                video.write(image)
-
-        handover, start = None, 0
-        while start < len(keys) and (stored := store.load(start, keys[start])) is not None:
-            handover, start = Handover(stored["image"], stored["shared"]), start + 1
-            add(stored["latents"])
-        for segment in chain_segments(
-            SEGMENTS, watched(sample), images, seed=7, seams=SEAMS, handover=handover, start=start
-        ):
-            print(segment.index, file=computed, flush=True)
-            store.save(segment.index, keys[segment.index], {
-                "latents": segment.latents, "image": segment.handover.image, "shared": segment.handover.latents,
-            })
-            add(segment.latents)
+        for segment in run_chain(PLAN, store, watched(sample), decode_enlarged):
+            for images in segment_images(segment, decode_enlarged):
+                for frame in as_frames(images):
+                    video.write(frame)
     (root / "moments").write_text(str(moments))
 
 

@@ -93,7 +93,7 @@ def test_a_flipped_bit_is_noticed(stored, caplog):
 def test_another_versions_segment_is_ignored_with_a_warning(stored, caplog, monkeypatch):
     monkeypatch.setattr(segment_store, "FORMAT", "0")
     assert load(stored) is None
-    assert "it has format 2, this version reads 0" in caplog.text
+    assert "it has format 3, this version reads 0" in caplog.text
 
 
 def test_a_file_that_something_else_wrote_is_not_trusted(stored, caplog):

@@ -18,7 +18,6 @@ from unianimate_core.long_video.windows import (
     window_ranges,
     window_weights,
     windowed,
-    windowed_in_batches,
 )
 
 SPACINGS = ("upstream", "even")
@@ -198,78 +197,3 @@ def test_one_prediction_is_held_at_a_time():
         return prediction
 
     windowed(lambda _: denoiser, 100, 8, 2)(normal(0, 100), 500)
-
-
-def mean_and_size(asked: list[tuple[list[int], int]]):
-    """A function that prepares a batch of windows whose prediction depends on each window's own frames alone."""
-
-    def denoiser_for_windows(windows: list[list[int]]) -> Denoiser:
-        def denoiser(x: Tensor, t: int) -> Tensor:
-            asked.append(([frames[0] for frames in windows], t))
-            return x * 2 + x.mean(dim=(1, 2, 3, 4), keepdim=True)
-
-        return denoiser
-
-    return denoiser_for_windows
-
-
-@settings(deadline=None, max_examples=25)
-@given(totals, window_sizes(), spacings, weightings, st.integers(1, 5))
-def test_batches_of_windows_give_what_single_windows_give(total, sizes, spacing, weights, at_once):
-    x, options = normal(2, total), {"weights": weights, "spacing": spacing}
-    prepare = mean_and_size([])
-    single = windowed(lambda frames: prepare([frames]), total, *sizes, **options)
-    batched = windowed_in_batches(prepare, total, *sizes, at_once=at_once, **options)
-    torch.testing.assert_close(batched(x, 500), single(x, 500))
-
-
-def test_windows_pass_in_batches_as_large_as_asked():
-    asked = []
-    windowed_in_batches(mean_and_size(asked), 20, 8, 2, at_once=2)(normal(0, 20), 500)
-    assert asked == [([0, 6], 500), ([12], 500)]
-
-
-def test_even_windows_fill_their_batches():
-    """Their lengths differ by a frame, here and there: equal ones pass together wherever they lie."""
-    asked = []
-    windowed_in_batches(mean_and_size(asked), 1000, 32, 8, at_once=4, spacing="even")(normal(0, 1000), 500)
-    assert len(window_ranges(1000, 32, 8, "even")) == 42
-    assert len(asked) == 11
-
-
-def test_batches_are_halved_where_memory_runs_out_and_stay_so():
-    """A run of an hour must not end at its first step because four windows were too many, nor try that at each."""
-    failed, asked = [], []
-    prepare = mean_and_size(asked)
-
-    def denoiser_for_windows(windows: list[list[int]]) -> Denoiser:
-        denoise = prepare(windows)
-
-        def denoiser(x: Tensor, t: int) -> Tensor:
-            if len(windows) > 1:
-                failed.append(len(windows))
-                raise torch.OutOfMemoryError("CUDA out of memory")
-            return denoise(x, t)
-
-        return denoiser
-
-    x = normal(0, 26)
-    denoiser = windowed_in_batches(denoiser_for_windows, 26, 8, 2, at_once=4)
-    expected = windowed(lambda frames: mean_and_size([])([frames]), 26, 8, 2)(x, 500)
-    for _ in range(2):
-        torch.testing.assert_close(denoiser(x, 500), expected)
-    assert failed == [4, 2, 2]
-    assert [starts for starts, _ in asked] == [[0], [6], [12], [18]] * 2
-
-
-def test_a_single_window_that_finds_no_room_ends_the_run():
-    def denoiser_for_windows(windows: list[list[int]]) -> Denoiser:
-        def denoiser(x: Tensor, t: int) -> Tensor:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-
-        return denoiser
-
-    with pytest.raises(torch.OutOfMemoryError):
-        windowed_in_batches(denoiser_for_windows, 20, 8, 2, at_once=2)(normal(0, 20), 500)
-    with pytest.raises(ValueError, match="at_once is 0: give at least 1"):
-        windowed_in_batches(denoiser_for_windows, 20, 8, 2, at_once=0)
