@@ -85,6 +85,7 @@ def one_of_each_kind() -> tuple[Section, ...]:
     return tuple(replace(section, measurements=tuple(filter(is_new, section.measurements))) for section in SECTIONS)
 
 
+@pytest.mark.slow
 def test_every_kind_of_measurement_runs(tmp_path, monkeypatch):
     """On a GPU that is lent for minutes, nothing may fail for a mistake that a CPU can show."""
     sections = one_of_each_kind()
