@@ -156,3 +156,21 @@ def test_without_open_clip_the_message_says_how_to_install_it(clip_file, monkeyp
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(ImportError, match=r'pip install -e "\.\[clip\]"'):
         ClipEncoder(clip_file)
+
+
+def test_an_encoder_moves_now_and_when_it_is_read(clip_file, image):
+    """The pipeline keeps it in main memory while the network samples."""
+    encoder = ClipEncoder(clip_file, config=CONFIG).to("meta")
+    assert encoder.device == torch.device("meta")
+    assert next(encoder._loaded().parameters()).is_meta
+    here = ClipEncoder(clip_file, config=CONFIG)
+    expected = here.image(image)
+    assert torch.equal(here.to("cpu").image(image), expected)
+
+
+def test_the_identity_is_that_of_the_weights(clip, clip_file, tmp_path):
+    """A long video that another encoder guides must not be continued."""
+    other = {name: weight + 1 for name, weight in clip.state_dict().items()}
+    torch.save(other, tmp_path / "other.bin")
+    identities = [ClipEncoder(path, config=CONFIG).identity for path in (clip_file, clip_file, tmp_path / "other.bin")]
+    assert identities[0] == identities[1] != identities[2]
