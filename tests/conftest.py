@@ -33,15 +33,6 @@ settings.register_profile("thorough", max_examples=1000, print_blob=True, **QUIE
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 
-@pytest.fixture(scope="module")
-def one_thread():
-    """For networks so small that they gain nothing from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def find_comfyui() -> Path | None:
     """COMFYUI_PATH, or ComfyUI two folders up (ComfyUI/custom_nodes/<this pack>)."""
     if path := os.environ.get("COMFYUI_PATH"):

@@ -33,7 +33,7 @@ SMALL = Preset(
 
 
 @pytest.fixture(autouse=True)
-def small_preset(monkeypatch, one_thread):
+def small_preset(monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "small", SMALL)
 
 

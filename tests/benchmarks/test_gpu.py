@@ -20,7 +20,6 @@ from benchmarks.gpu_measurements.network import ChannelsLastGroupNorm
 from benchmarks.gpu_measurements.records import key, shown
 from tests.support import ROOT
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 BENCH = Bench(torch.device("cpu"), tiny=True)
 OPTIONAL = (
     "accelerate",

@@ -13,7 +13,8 @@ from tests.support import ROOT
 from tests.support.imports import imports, python_files
 
 # The package that brings a module, if their names differ.
-PACKAGES = {"cv2": "opencv-python-headless", "open_clip": "open_clip_torch", "torch.utils.tensorboard": "tensorboard"}
+PACKAGES = {"cv2": "opencv-python-headless", "open_clip": "open_clip_torch", "PIL": "pillow"}
+PACKAGES |= {"torch.utils.tensorboard": "tensorboard"}
 # This repository, and kernels for GPUs, which the user installs or torch brings.
 OTHERS = {"benchmarks", "tests", "unianimate_core", "mamba_ssm", "selective_scan_cuda", "triton"}
 

@@ -20,7 +20,6 @@ from unianimate_core.media.video import read_frames, video_info, video_writer
 from unianimate_core.pipeline import segments_folder
 from unianimate_core.pose import draw_poses
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = replace(mini.SETTINGS, steps=1)
 CHAIN = LongVideoSettings(segment_length=3)
 
