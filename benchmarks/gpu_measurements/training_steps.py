@@ -12,7 +12,7 @@ from unianimate_core.model import UNet
 from unianimate_core.training.data.clips import Clips
 from unianimate_core.training.loss import DenoisingLoss, empty_text
 from unianimate_core.training.network.lora import LoraAdapters
-from unianimate_core.training.network.weights import keep_only_borders, new_unet
+from unianimate_core.training.network.weights import new_unet
 from unianimate_core.training.optimizers.groups import make_optimizers
 from unianimate_core.training.presets import MINI
 from unianimate_core.training.settings import TrainingSettings
@@ -28,7 +28,7 @@ def mini_step(bench: Bench, batch: int) -> list[Row]:
     """A step of the preset `mini` with another batch: clips of 4 frames of 128x192, Muon, bf16."""
     assert MINI.network is not None
     batch = 2 if bench.tiny else batch
-    chosen: dict[str, Any] = MINI.settings | {"batch": batch}
+    chosen: dict[str, Any] = MINI.settings | {"batch": batch, "precision": "bf16"}
     settings = TrainingSettings(**chosen)
     unet = new_unet(bench.config if bench.tiny else MINI.network, seed=0, dropout=0.0, device=bench.device)
     clips = made_up_clips(batch, *bench.size(4, settings.width, settings.height)).to(bench.device)
@@ -51,14 +51,15 @@ def trained_network(bench: Bench) -> UNet:
     """The network in fp32 with gradient checkpointing, as the preset `paper` trains it; its weights are frozen."""
     unet = random_unet(bench.config, bench.device, torch.float32).train()
     unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    keep_only_borders(unet)
+    unet.backend.gradient_checkpointing = True
     return unet
 
 
 def large_step(bench: Bench, unet: UNet, parameters: Mapping[str, nn.Parameter], frames: int) -> list[Row]:
     """One clip of 512x768: of a batch of 8, a step of the paper takes eight of these passes."""
     clips = made_up_clips(1, *bench.size(frames, 512, 768)).to(bench.device)
-    return stepped(bench, training_step(bench, unet, parameters, clips, TrainingSettings(batch=1)), clips)
+    settings = TrainingSettings(batch=1, precision="bf16")
+    return stepped(bench, training_step(bench, unet, parameters, clips, settings), clips)
 
 
 def training_step(

@@ -47,6 +47,7 @@ TRAINING = (
     "settings",
     "states",
     "presets",
+    "job",
     "data",
     "network",
     "conditions",
@@ -55,7 +56,7 @@ TRAINING = (
     "optimizers",
     "loop",
     "vae",
-    "command",
+    "start",
 )
 HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "latent_preview", "nodes"}
 # Packages of the extras, and kernels for GPUs. The network runs without them.
