@@ -115,6 +115,12 @@ def test_every_python_example_parses_and_imports_what_exists(page):
                 assert all(exists(node.module or "", alias.name) for alias in node.names), ast.unparse(node)
 
 
+def test_the_map_lists_every_file_and_folder_of_the_core():
+    listed = next(block for block in (ROOT / "docs/architecture.md").read_text().split("\n\n") if "__main__" in block)
+    entries = [path for path in (ROOT / "unianimate_core").iterdir() if not path.name.startswith((".", "__pycache__"))]
+    assert sorted(listed.split()) == sorted(path.stem for path in entries if path.name != "__init__.py")
+
+
 def exists(module: str, name: str) -> bool:
     """Whether `from module import name` works."""
     imported = importlib.import_module(module)
