@@ -1,4 +1,4 @@
-"""The moving image on top of the README: drawn people whom no training has seen, each as reference, poses and result.
+"""The moving image on top of the README: held-out drawn people, each as reference, poses and result.
 
     python -m benchmarks.moving_image
 
