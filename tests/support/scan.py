@@ -1,4 +1,4 @@
-"""The scan by its definition, one step after the other in double precision, and made-up inputs for it."""
+"""The scan by its definition, step by step in fp64, and random inputs for it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Inputs = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Case:
-    """n sequences, f frames, E channels, s states; layout: how the tensors lie in memory."""
+    """n sequences, f frames, E channels, s states; layout: the strides of the tensors, one of LAYOUTS."""
 
     n: int
     f: int
@@ -47,7 +47,7 @@ LAYOUTS = ("contiguous", "frames first", "every second channel", "a part")
 
 
 def laid_out(x: Tensor, layout: str) -> Tensor:
-    """The same values, with other strides."""
+    """The same values with other strides. Only n f ... tensors change."""
     if x.ndim != 3 or layout == "contiguous":
         return x
     if layout == "frames first":
@@ -58,6 +58,7 @@ def laid_out(x: Tensor, layout: str) -> Tensor:
 
 
 def by_definition(inputs: Inputs, reverse: bool) -> Tensor:
+    """The result of selective_scan in fp64."""
     given = {name: x.double() for name, x in inputs.items()}
     u, delta, B, C = (given[name] for name in ("u", "delta", "B", "C"))
     h = u.new_zeros(u.shape[0], *given["A"].shape)
@@ -73,7 +74,7 @@ def by_definition(inputs: Inputs, reverse: bool) -> Tensor:
 
 
 def differences(case: Case, backend: str, device: torch.device | str = "cpu") -> dict[str, float]:
-    """Of the result and of each gradient: see difference."""
+    """Compares the result and each gradient with the definition: see difference."""
     inputs = case.inputs(device)
     weights = case.inputs(device)["u"].cos().double()
     ours = {name: x.detach().requires_grad_() for name, x in inputs.items()}
@@ -86,7 +87,10 @@ def differences(case: Case, backend: str, device: torch.device | str = "cpu") ->
 
 
 def difference(result: Tensor | None, expected: Tensor | None) -> float:
-    """The largest, in the largest value expected; sums of terms near 1 that cancel to less than 0.1 count as 0.1."""
+    """The largest absolute difference, divided by the largest expected value.
+
+    A largest value below 0.1 counts as 0.1, because terms near 1 may cancel to a small sum.
+    """
     assert result is not None
     assert expected is not None
     assert result.shape == expected.shape

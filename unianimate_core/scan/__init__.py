@@ -2,7 +2,7 @@
 
     h_t = exp(delta_t A) * h_(t-1) + delta_t u_t B_t,    y_t = h_t C_t + D u_t
 
-n sequences, f frames, E channels, s states a channel. Back ends compute it in their own ways and agree: see backends.
+n sequences, f frames, E channels, s states per channel. Several back ends compute it and agree: see backends.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from .backends import BACKENDS, check_name, load, resolve
+from .inputs import ScanInputs
 from .operator import scan
 
 __all__ = ["BACKENDS", "selective_scan"]
@@ -28,36 +29,19 @@ def selective_scan(
     reverse: bool = False,
     backend: str = "auto",
 ) -> Tensor:
-    """(y + added) * silu(z), differentiable with respect to every tensor; without z or added, that part is left out.
+    """(y + added) * silu(z), differentiable in every tensor. Without z or added, the formula drops that term.
 
     u, delta, z, added and the result: n f E; delta is positive. A: E s, negative; D: E; B, C: n f s. n may be 0, and
-    any strides will do. reverse: the recurrence runs from the last frame to the first, each y in its own frame's place.
-    The state is fp32 whatever the precision of the inputs, fp64 where u is; the result has the precision of u.
-    backend: "auto" takes the fastest that is there, and the log says which; "torch", "triton" or "mamba_ssm" force one.
-    Raises ValueError where shapes do not fit, and ImportError where a forced back end is absent.
-    Source: Gu and Dao 2023, algorithm 2 (A discretised exactly, B by its first-order term).
+    tensors may have any strides. reverse: the recurrence runs from the last frame to the first; y_t stays at frame t.
+    The state is fp64 if u is, else fp32. The result has the dtype of u.
+    backend: "auto" picks the fastest back end that works and logs its name; "torch", "triton" or "mamba_ssm" force one.
+    Raises ValueError if shapes do not fit, and ImportError if a forced back end does not work.
+    Source: Gu and Dao 2023, algorithm 2 (A discretized exactly, B by its first-order term).
     """
-    _check_shapes(u, A, {"delta": delta, "z": z, "added": added}, {"B": B, "C": C}, D)
+    inputs = ScanInputs(u, delta, A, B, C, D, z, added, reverse)
+    inputs.check_shapes()
     check_name(backend)
     backend = resolve(backend, u.device.type)
-    if backend == "mamba_ssm":  # which brings its own gradients
-        return load(backend).forward(u, delta, A, B, C, D, z, added, reverse)
-    return scan(u, delta, A, B, C, D, z, added, reverse, backend)
-
-
-def _check_shapes(
-    u: Tensor, A: Tensor, like_u: dict[str, Tensor | None], projections: dict[str, Tensor], D: Tensor
-) -> None:
-    if u.ndim != 3 or A.ndim != 2 or A.shape[0] != u.shape[2]:
-        raise ValueError(f"u has shape {list(u.shape)}, A {list(A.shape)}: give n f E and E s")
-    n, frames, channels = u.shape
-    if not u.is_floating_point() or 0 in (frames, *A.shape):
-        raise ValueError(
-            f"u has shape {list(u.shape)} of {u.dtype}, A {list(A.shape)}: give numbers, frames and states"
-        )
-    expected: dict[str, tuple[Tensor, tuple[int, ...]]] = {"D": (D, (channels,))}
-    expected |= {name: (x, (n, frames, channels)) for name, x in like_u.items() if x is not None}
-    expected |= {name: (x, (n, frames, A.shape[1])) for name, x in projections.items()}
-    for name, (x, shape) in expected.items():
-        if x.shape != shape:
-            raise ValueError(f"{name} has shape {list(x.shape)}, u {list(u.shape)}: give {name} of {list(shape)}")
+    if backend == "mamba_ssm":  # its kernel has its own gradients
+        return load(backend).forward(inputs)
+    return scan(*inputs, backend)

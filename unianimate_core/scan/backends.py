@@ -1,4 +1,4 @@
-"""Which code computes a scan: chosen for the device, told in the log once, and never exchanged in silence."""
+"""The choice of the code that computes a scan. The log names it once, and nothing replaces a forced choice."""
 
 from __future__ import annotations
 
@@ -10,34 +10,37 @@ from types import ModuleType
 
 import torch
 
+from .inputs import ScanInputs
+
 logger = logging.getLogger(__name__)
 
-# Fastest first by what they do (no GPU has timed them yet): kernels that keep the state in registers, of which Triton's
-# waste nothing on short sequences and mamba-ssm's pad them to 128 frames, then a loop that every machine runs.
+# Expected fastest first; no GPU has timed them yet. Both kernels keep the state in registers. Triton's runs over the
+# given frames; mamba-ssm's pads short sequences to 128 frames. The loop in torch runs on every machine.
 BACKENDS = ("triton", "mamba_ssm", "torch")
 MODULES = {"triton": ".triton_scan", "mamba_ssm": ".mamba_ssm_scan", "torch": ".blocked"}
-# What "auto" stands for, where this is set: for those who cannot reach the code's own options.
+# This environment variable replaces "auto", for users who cannot set the option in code.
 ENVIRONMENT = "UNIANIMATE_SCAN"
 
 HOW_TO_INSTALL = {
     "triton": (
         "it comes with PyTorch for CUDA and ROCm on Linux; on Windows run pip install triton-windows, "
-        "in the version made for your PyTorch"
+        "in the version for your PyTorch"
     ),
     "mamba_ssm": (
         "on Linux with the compiler of CUDA or ROCm run pip install mamba-ssm --no-build-isolation, which builds "
-        "selective_scan_cuda for the PyTorch that is there (PyPI holds the source alone)"
+        "selective_scan_cuda for your PyTorch (PyPI has only the source)"
     ),
 }
 
 
 def check_name(backend: str) -> None:
+    """Raises ValueError if there is no such back end."""
     if backend not in ("auto", *BACKENDS):
         raise ValueError(f"the scan's back end is {backend!r}: give auto, {', '.join(BACKENDS[:-1])} or torch")
 
 
 def resolve(backend: str, device_type: str) -> str:
-    """The back end that scans tensors on this kind of device. Raises ImportError where the one asked for cannot."""
+    """The back end that scans tensors on this type of device. Raises ImportError if a forced one does not work."""
     if backend == "auto":
         backend = os.environ.get(ENVIRONMENT) or "auto"
         check_name(backend)
@@ -50,41 +53,42 @@ def resolve(backend: str, device_type: str) -> str:
     return backend
 
 
-# As torch.compiler.assume_constant_result marks it: that would import all of Dynamo, which takes a second.
+# What torch.compiler.assume_constant_result sets. Calling that would import all of Dynamo, which takes a second.
 vars(resolve)["_dynamo_marked_constant"] = True
 
 
 def load(backend: str) -> ModuleType:
-    """The module of a back end, with its functions forward and backward."""
+    """The module of a back end: forward(inputs) and, except for mamba_ssm, backward(grad, inputs)."""
     return importlib.import_module(MODULES[backend], __package__)
 
 
 @cache
 def absence(backend: str, device_type: str) -> str | None:
-    """Why this back end cannot work on a kind of device, or None where it can."""
+    """The reason why this back end does not work on a type of device, or None if it works.
+
+    A build for another PyTorch or GPU may raise any error when it loads or runs, not only ImportError.
+    """
     if backend == "torch":
         return None
     if device_type != "cuda" and not (backend == "triton" and os.environ.get("TRITON_INTERPRET") == "1"):
-        return f"the tensors are on {device_type}, it works on a GPU of CUDA or ROCm"
+        return f"the tensors are on {device_type}, it needs a GPU with CUDA or ROCm"
     try:
         _scan_once(backend, device_type)
-    except (
-        Exception
-    ) as error:  # a build for another PyTorch or card fails in ways of its own: OSError, RuntimeError, ...
+    except Exception as error:
         return f"{type(error).__name__}: {error}".split("\n")[0]
     return None
 
 
 def _scan_once(backend: str, device_type: str) -> None:
-    """The smallest scan: what imports well may still lack a compiler, or kernels for this card."""
+    """Runs the smallest scan. A back end that imports may still lack a compiler, or kernels for this GPU."""
     module = load(backend)
     u = torch.ones(1, 1, 1, device=device_type)
-    module.forward(u, u, -u[0], u, u, u[0, 0], None, None, False).cpu()
+    module.forward(ScanInputs(u, u, -u[0], u, u, u[0, 0])).cpu()
 
 
 @cache
 def _fastest(device_type: str) -> str:
-    """Asked once for each kind of device, so the log tells it once. Triton's interpreter is only for tests."""
+    """Cached, so the log names the choice once per type of device. Skips Triton's interpreter, which is for tests."""
     candidates = BACKENDS if device_type == "cuda" else ("torch",)
     absent = {name: absence(name, device_type) for name in candidates}
     chosen = next(name for name in candidates if absent[name] is None)

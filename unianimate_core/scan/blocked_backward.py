@@ -1,7 +1,9 @@
-"""The gradients of the blocked scan. States are walked again: kept at the start of each chunk of time, and from there
-made once more, chunk by chunk, on the way back. So a block of sequences holds about 3 sqrt(f) states, not f of them.
+"""The gradients of the blocked scan.
 
-With g_t the gradient of h_t: g_t = exp(delta_(t+1) A) g_(t+1) + C_t dy_t, and the rest follows from it at each step.
+A first pass computes the states again and keeps the one before each chunk of time. The way back recomputes the states
+of one chunk after the other from there. So a block of sequences holds about 3 sqrt(f) states, not f.
+
+With g_t the gradient of h_t: g_t = exp(delta_(t+1) A) g_(t+1) + C_t dy_t. All other gradients follow from g_t.
 """
 
 from __future__ import annotations
@@ -14,31 +16,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .blocks import LOG2_E, Block, rates, row_blocks, time_order
+from .inputs import ScanInputs
 
 
-def backward(
-    grad: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    z: Tensor | None,
-    added: Tensor | None,
-    reverse: bool,
-) -> tuple[Tensor, ...]:
-    """Gradients of u, delta, A, B, C, D and z; without z, the last is empty."""
-    rate, skip = rates(A, D, u)
-    frames = u.shape[1]
-    size = max(1, math.isqrt(frames // 2))
-    order = list(time_order(frames, reverse))
-    chunks = [order[start : start + size] for start in range(0, frames, size)]
-    du, ddelta, dB, dC = (torch.empty(x.shape, dtype=skip.dtype, device=x.device) for x in (u, delta, B, C))
+def backward(grad: Tensor, inputs: ScanInputs) -> tuple[Tensor, ...]:
+    """Gradients of u, delta, A, B, C, D and z. Without z, the last is empty."""
+    z, added = inputs.z, inputs.added
+    rate, skip = rates(inputs)
+    order = time_order(inputs)
+    size = max(1, math.isqrt(len(order) // 2))
+    chunks = [order[start : start + size] for start in range(0, len(order), size)]
+    du, ddelta, dB, dC = (
+        torch.empty(x.shape, dtype=skip.dtype, device=x.device) for x in (inputs.u, inputs.delta, inputs.B, inputs.C)
+    )
     dz = torch.empty_like(du) if z is not None else du.new_empty(0)
     dA, dD = torch.zeros_like(rate), torch.zeros_like(skip)
-    for rows in row_blocks(u, A):
-        block = Block(rows, u, delta, B, C)
+    for rows in row_blocks(inputs):
+        block = Block(inputs, rows)
         dy = block.frames_first(grad)
         gate = None if z is None else block.frames_first(z)
         walk = WayBack(block, rate, dy if gate is None else dy * F.silu(gate))
@@ -57,14 +51,16 @@ def backward(
 
 
 def silu_slope(z: Tensor) -> Tensor:
+    """The derivative of silu at z."""
     sigmoid = z.sigmoid()
     return sigmoid * (1 + z * (1 - sigmoid))
 
 
 class WayBack:
-    """Gradients of one block, filled from its last step to its first.
+    """Gradients of one block, computed from its last step to its first.
 
-    dx: of delta u, f m E; ddelta: of delta through the decay alone, times log2(e); dA: m s E; y: h C, without D u.
+    dx: gradient of delta u, f m E; ddelta: gradient of delta through the decay only, times log2(e), f m E; dA: m s E.
+    y: h C without D u, f m E.
     """
 
     def __init__(self, block: Block, rate: Tensor, dy: Tensor):
@@ -98,7 +94,7 @@ class WayBack:
         return starts
 
     def _step_back(self, t: int, before: Tensor, h: Tensor, decay: Tensor) -> None:
-        """before, h: the states before and after the step of frame t. decay is used up."""
+        """before, h: the states before and after the step of frame t. Overwrites decay."""
         block, g = self.block, self.g
         block.read(t, h, self.y)
         torch.bmm(self.dy[t, :, None], h.transpose(1, 2), out=self.dC[t, :, None])

@@ -1,31 +1,24 @@
-"""The scan by mamba-ssm, where it is installed together with its compiled part."""
+"""The scan by the package mamba-ssm, which needs its compiled part."""
 
 from __future__ import annotations
 
-# The compiled part, without which mamba-ssm cannot scan: imported by name, so that its absence is told as such.
+# The compiled part. This import fails with its name if it is missing.
 import selective_scan_cuda  # noqa: F401  # pyright: ignore[reportMissingImports]
 import torch
 import torch.nn.functional as F
 from mamba_ssm.ops.selective_scan_interface import selective_scan_fn  # pyright: ignore[reportMissingImports]
 from torch import Tensor
 
+from .inputs import ScanInputs
 
-def forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    z: Tensor | None,
-    added: Tensor | None,
-    reverse: bool,
-) -> Tensor:
-    """As selective_scan. The kernel wants n E f, one precision for all that changes over time, and fp32 for A and D."""
+
+def forward(inputs: ScanInputs) -> Tensor:
+    """The scan with its gradients. The kernel takes n E f, one dtype for what changes over time, and fp32 A and D."""
+    u, delta, A, B, C, D, z, added, reverse = inputs
     if u.dtype == torch.float64:
-        raise ValueError("mamba-ssm scans in single precision, the tensors are of double: choose the back end torch")
+        raise ValueError("mamba-ssm scans in fp32, u is fp64: choose the back end torch")
     if not u.numel():
-        return u * D.to(u.dtype)  # nothing, but with gradients: a kernel cannot be launched over it
+        return u * D.to(u.dtype)  # empty, with gradients: the kernel cannot run over no sequences
 
     def arranged(x: Tensor) -> Tensor:
         x = x.flip(1) if reverse else x

@@ -1,6 +1,7 @@
-"""The scan as an operator of PyTorch: opaque to torch.compile, known to autograd, and of known shape on meta tensors.
+"""The scan as an operator of PyTorch: opaque to torch.compile, with gradients, and with shapes on meta tensors.
 
-What backward needs is recomputed there, so that training keeps the inputs alone, 3 to 5 tensors of n f E.
+Operators take flat tensors: the fields of ScanInputs in their order, then the back end. Only this file flattens them.
+The backward pass recomputes the states, so training keeps only the inputs: 3 to 5 tensors of n f E.
 """
 
 from __future__ import annotations
@@ -12,28 +13,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .backends import load
+from .inputs import ScanInputs
 
-INPUTS = "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor D, Tensor? z, Tensor? added"
-CHOICES = "bool reverse, str backend"
+FIELDS = "Tensor u, Tensor delta, Tensor A, Tensor B, Tensor C, Tensor D, Tensor? z, Tensor? added, bool reverse"
 
 
-@torch.library.custom_op("unianimate::selective_scan", mutates_args=(), schema=f"({INPUTS}, {CHOICES}) -> Tensor")
-def scan(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    z: Tensor | None,
-    added: Tensor | None,
-    reverse: bool,
-    backend: str,
-) -> Tensor:
-    """As selective_scan, unchecked, by the back end torch or triton."""
-    module = load(backend)
-    with torch.autocast(u.device.type, enabled=False):
-        return module.forward(u, delta, A, B, C, D, z, added, reverse)
+@torch.library.custom_op("unianimate::selective_scan", mutates_args=(), schema=f"({FIELDS}, str backend) -> Tensor")
+def scan(*flat: Any) -> Tensor:
+    """selective_scan without its checks, by the back end torch or triton."""
+    *fields, backend = flat
+    inputs = ScanInputs(*fields)
+    with torch.autocast(inputs.u.device.type, enabled=False):
+        return load(backend).forward(inputs)
 
 
 @scan.register_fake
@@ -44,48 +35,38 @@ def _(u, *_):
 @torch.library.custom_op(
     "unianimate::selective_scan_backward",
     mutates_args=(),
-    schema=f"(Tensor grad, {INPUTS}, {CHOICES}) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    schema=f"(Tensor grad, {FIELDS}, str backend) -> (Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
-def scan_backward(
-    grad: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    z: Tensor | None,
-    added: Tensor | None,
-    reverse: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of u, delta, A, B, C, D and z, each in the precision of its tensor; without z, the last is empty."""
-    module = load(backend)
-    with torch.autocast(u.device.type, enabled=False):
-        gradients = module.backward(grad, u, delta, A, B, C, D, z, added, reverse)
-    tensors = (u, delta, A, B, C, D, u if z is None else z)
-    return tuple(gradient.to(tensor.dtype) for gradient, tensor in zip(gradients, tensors, strict=True))  # type: ignore
+def scan_backward(grad: Tensor, *flat: Any) -> tuple[Tensor, ...]:
+    """Gradients of u, delta, A, B, C, D and z, each in the dtype of its tensor. Without z, the last is empty."""
+    *fields, backend = flat
+    inputs = ScanInputs(*fields)
+    with torch.autocast(inputs.u.device.type, enabled=False):
+        gradients = load(backend).backward(grad, inputs)
+    tensors = (*inputs[:6], inputs.u if inputs.z is None else inputs.z)
+    return tuple(gradient.to(tensor.dtype) for gradient, tensor in zip(gradients, tensors, strict=True))
 
 
 @scan_backward.register_fake
-def _(grad, u, delta, A, B, C, D, z, *_):
-    like = (torch.empty_like(x, memory_format=torch.contiguous_format) for x in (u, delta, A, B, C, D))
-    return (*like, u.new_empty(0) if z is None else torch.empty_like(z, memory_format=torch.contiguous_format))
+def _(grad, *flat):
+    inputs = ScanInputs(*flat[:-1])
+    tensors = (*inputs[:6], inputs.u.new_empty(0) if inputs.z is None else inputs.z)
+    return tuple(torch.empty_like(x, memory_format=torch.contiguous_format) for x in tensors)
 
 
-def _keep(ctx: Any, inputs: tuple, output: Tensor) -> None:
+def _save_inputs(ctx: Any, inputs: tuple, output: Tensor) -> None:
     *tensors, ctx.reverse, ctx.backend = inputs
     ctx.save_for_backward(*tensors)
 
 
 def _backward(ctx: Any, grad: Tensor) -> tuple:
-    tensors = ctx.saved_tensors
-    z, added = tensors[-2:]
-    *gradients, grad_z = scan_backward(grad, *tensors, ctx.reverse, ctx.backend)
+    inputs = ScanInputs(*ctx.saved_tensors, reverse=ctx.reverse)
+    *gradients, grad_z = scan_backward(grad, *inputs, ctx.backend)
+    z, added = inputs.z, inputs.added
     grad_added = None
     if added is not None:
         grad_added = (grad if z is None else grad * F.silu(z)).to(added.dtype)
     return (*gradients, None if z is None else grad_z, grad_added, None, None)
 
 
-scan.register_autograd(_backward, setup_context=_keep)
+scan.register_autograd(_backward, setup_context=_save_inputs)

@@ -1,9 +1,9 @@
-"""The scan's kernels. A program walks one sequence, or several in turn, through time for CHANNELS channels.
+"""The kernels of the scan. A program walks one sequence, or several in turn, through time for CHANNELS channels.
 
-The state of a channel stays in registers from the first frame to the last: with one warp a program, every thread owns
-whole channels with all their states, so sums over states need no exchange. Only n f E tensors move. Strides are given
-for sequence and frame; channels and states are contiguous. rate: A times log2(e), for powers of 2. Loops are written
-with while because Triton's interpreter, which the tests run, cannot count a range of given length under NumPy 2.4.
+The state of a channel stays in registers from the first frame to the last. A program has one warp, and each thread owns
+whole channels with all their states, so sums over states need no exchange. Only n f E tensors move. Arguments NAME_n
+and NAME_f are strides of sequence and frame; channels and states are contiguous. rate: A times log2(e), for powers of
+2. Loops use while: under NumPy 2.4, Triton's interpreter cannot run a range whose length is an argument.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def forward_kernel(
     rates = tl.load(rate + e[None, :] * states + s[:, None], mask=in_s[:, None] & in_e[None, :], other=0.0)
     skip = tl.load(D + e, mask=in_e, other=0.0)
     h = tl.zeros([STATES, CHANNELS], dtype=tl.float32)
-    i = tl.full((), 0, tl.int64)  # times a stride, a frame may be beyond 32 bits
+    i = tl.full((), 0, tl.int64)  # frame times stride may exceed 32 bits
     while i < frames:
         t = frames - 1 - i if REVERSE else i
         u_t = tl.load(u + sequence * u_n + t * u_f + e, mask=in_e, other=0.0).to(tl.float32)
@@ -57,11 +57,11 @@ def backward_kernel(
     REVERSE: tl.constexpr, GATED: tl.constexpr, ADDED: tl.constexpr,
     STATES: tl.constexpr, CHANNELS: tl.constexpr,
 ):  # fmt: skip
-    """Gradients. Grid: programs, blocks of channels; program p takes the sequences p, p + programs, ...
+    """Gradients. Grid: programs, blocks of channels. Program p takes the sequences p, p + programs, ...
 
-    history: room for each program's states before every frame, frames STATES CHANNELS.
-    du, ddelta, dz: n f E contiguous. Sums that cross programs are left as parts, which are added in a fixed order
-    afterwards: dA: programs E s and dD: programs E; dB, dC: blocks n f s.
+    history: memory for the states before every frame, frames STATES CHANNELS for each program and block.
+    du, ddelta, dz: n f E contiguous. The caller sums the rest over their first axis, so the order of additions is
+    fixed. dA: programs E s; dD: programs E; dB, dC: blocks n f s.
     """
     program, block = tl.program_id(0), tl.program_id(1)
     e = block * CHANNELS + tl.arange(0, CHANNELS)
@@ -87,7 +87,7 @@ def backward_kernel(
             B_t = tl.load(B + sequence * B_n + t * B_f + s, mask=in_s, other=0.0).to(tl.float32)
             h = tl.exp2(delta_t[None, :] * rates) * h + B_t[:, None] * (delta_t * u_t)[None, :]
             i += 1
-        tl.debug_barrier()  # what one thread stored, another may load
+        tl.debug_barrier()  # a thread may load what another stored
 
         g = tl.zeros([STATES, CHANNELS], dtype=tl.float32)
         while i > 0:
@@ -124,7 +124,7 @@ def backward_kernel(
             ddelta_t = tl.sum(of_exponent * rates, axis=0) * LN_2 + dx_t * u_t
             tl.store(ddelta + row, ddelta_t.to(ddelta.dtype.element_ty), mask=in_e)
             tl.store(du + row, (dx_t * delta_t + skip * dy_t).to(du.dtype.element_ty), mask=in_e)
-        tl.debug_barrier()  # before the next sequence's states take the place of these
+        tl.debug_barrier()  # the next sequence overwrites these states
         index += tl.num_programs(0)
 
     tl.store(dA + (program * channels + e[None, :]) * states + s[:, None], dA_sum, mask=in_s[:, None] & in_e[None, :])

@@ -1,4 +1,4 @@
-"""The scan in Triton, for GPUs of CUDA and ROCm; in Triton's interpreter it runs on a CPU, for tests."""
+"""The scan in Triton, for GPUs with CUDA or ROCm. Tests run it on a CPU in Triton's interpreter."""
 
 from __future__ import annotations
 
@@ -9,36 +9,28 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from .inputs import ScanInputs
 from .triton_kernels import backward_kernel, forward_kernel
 
-# Indexed by a grid, a kernel takes what Triton makes of its signature.
+# Any: a kernel indexed by a grid takes other arguments than its Python signature.
 launch_forward: Any = forward_kernel
 launch_backward: Any = backward_kernel
 
-# A program's channels, 4 and 2 for each thread of its one warp: as many as fit its registers with all their states.
+# Channels of a program: 4 and 2 for each thread of its one warp, as many as fit the registers with all their states.
 CHANNELS = 128
 BACKWARD_CHANNELS = 64
-# Programs of the backward pass keep their sequence's states in memory: so many at once, and no more than fit here.
+# Programs of the backward pass keep the states of their sequence in memory. These limit how many run at once.
 PROGRAMS_A_PROCESSOR = 8
 HISTORY_BYTES = 2**29
 LOG2_E = math.log2(math.e)
 
 
-def forward(
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    z: Tensor | None,
-    added: Tensor | None,
-    reverse: bool,
-) -> Tensor:
+def forward(inputs: ScanInputs) -> Tensor:
+    u, delta, A, B, C, D, z, added, _ = inputs
     y = torch.empty_like(u)
     sequences, frames, channels = u.shape
-    out = y if _walkable(y) else torch.empty_like(u, memory_format=torch.contiguous_format)
-    tensors = [_as_walked(x) for x in (u, delta, B, C, u if z is None else z, u if added is None else added)]
+    out = y if _channels_contiguous(y) else torch.empty_like(u, memory_format=torch.contiguous_format)
+    tensors = [_prepared(x) for x in (u, delta, B, C, u if z is None else z, u if added is None else added)]
     u, delta, B, C, z_or_u, added_or_u = tensors
     if u.numel():
         with _device_of(u):
@@ -46,32 +38,22 @@ def forward(
                 u, delta, _rate(A), B, C, D.float().contiguous(), z_or_u, added_or_u, out,
                 frames, channels, A.shape[1],
                 *_strides(*tensors, out),
-                **_constants(A, reverse, z, added, CHANNELS),
+                **_constants(inputs, CHANNELS),
             )  # fmt: skip
     return out if out is y else y.copy_(out)
 
 
-def backward(
-    grad: Tensor,
-    u: Tensor,
-    delta: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor,
-    z: Tensor | None,
-    added: Tensor | None,
-    reverse: bool,
-) -> tuple[Tensor, ...]:
-    """Gradients of u, delta, A, B, C, D and z; without z, the last is empty."""
+def backward(grad: Tensor, inputs: ScanInputs) -> tuple[Tensor, ...]:
+    """Gradients of u, delta, A, B, C, D and z. Without z, the last is empty."""
+    u, delta, A, B, C, D, z, added, _ = inputs
     sequences, frames, channels = u.shape
-    constants = _constants(A, reverse, z, added, BACKWARD_CHANNELS)
+    constants = _constants(inputs, BACKWARD_CHANNELS)
     blocks = _blocks(channels, BACKWARD_CHANNELS)
     programs = _programs(u, blocks, constants["STATES"])
     made = [torch.empty(x.shape, dtype=x.dtype, device=x.device) for x in (u, delta, u[:0] if z is None else z)]
     dA, dD = (torch.zeros(programs, *x.shape, dtype=torch.float32, device=u.device) for x in (A, D))
     dB, dC = (torch.zeros(blocks, *x.shape, dtype=torch.float32, device=u.device) for x in (B, C))
-    tensors = [_as_walked(x) for x in (grad, u, delta, B, C, u if z is None else z, u if added is None else added)]
+    tensors = [_prepared(x) for x in (grad, u, delta, B, C, u if z is None else z, u if added is None else added)]
     if u.numel():
         history = dA.new_empty(programs * blocks * frames * constants["STATES"] * BACKWARD_CHANNELS)
         grad, u, delta, B, C, z_or_u, added_or_u = tensors
@@ -88,16 +70,17 @@ def backward(
 
 
 def _device_of(u: Tensor) -> AbstractContextManager:
-    """Triton launches on the current device, wherever the tensors are."""
+    """A context that makes the device of u current: Triton launches on the current device."""
     return torch.cuda.device(u.device) if u.is_cuda else nullcontext()
 
 
-def _constants(A: Tensor, reverse: bool, z: Tensor | None, added: Tensor | None, channels: int) -> dict:
+def _constants(inputs: ScanInputs, channels: int) -> dict:
+    """What a kernel is compiled for."""
     return {
-        "REVERSE": reverse,
-        "GATED": z is not None,
-        "ADDED": added is not None,
-        "STATES": 1 << (A.shape[1] - 1).bit_length(),  # a power of 2, as Triton wants it
+        "REVERSE": inputs.reverse,
+        "GATED": inputs.z is not None,
+        "ADDED": inputs.added is not None,
+        "STATES": 1 << (inputs.A.shape[1] - 1).bit_length(),  # Triton needs a power of 2
         "CHANNELS": channels,
         "num_warps": 1,
     }
@@ -108,26 +91,26 @@ def _blocks(channels: int, size: int) -> int:
 
 
 def _programs(u: Tensor, blocks: int, states: int) -> int:
-    """How many programs of the backward pass share the sequences of each block of channels."""
+    """The number of programs that share the sequences of each block of channels in the backward pass."""
     processors = torch.cuda.get_device_properties(u.device).multi_processor_count if u.is_cuda else 1
     fitting = HISTORY_BYTES // (max(1, u.shape[1]) * states * BACKWARD_CHANNELS * 4)
     return max(1, min(len(u), PROGRAMS_A_PROCESSOR * processors // blocks, fitting // blocks))
 
 
 def _rate(A: Tensor) -> Tensor:
-    """For powers of 2; finite, so that its product with a step that half precision rounds to 0 is 0."""
+    """A times log2(e), for powers of 2. Finite: half precision may round delta to 0, and their product must be 0."""
     return (A.float() * LOG2_E).clamp(min=torch.finfo(torch.float32).min).contiguous()
 
 
-def _walkable(x: Tensor) -> bool:
+def _channels_contiguous(x: Tensor) -> bool:
     return x.stride(-1) == 1
 
 
-def _as_walked(x: Tensor) -> Tensor:
-    """x itself where its channels are contiguous."""
+def _prepared(x: Tensor) -> Tensor:
+    """x with contiguous channels: x itself if it has them, else a copy. Raises ValueError if x is fp64."""
     if x.dtype == torch.float64:
-        raise ValueError("Triton scans in single precision, the tensors are of double: choose the back end torch")
-    return x if _walkable(x) else x.contiguous()
+        raise ValueError("Triton scans in fp32, a tensor is fp64: choose the back end torch")
+    return x if _channels_contiguous(x) else x.contiguous()
 
 
 def _strides(*tensors: Tensor) -> list[int]:

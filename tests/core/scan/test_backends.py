@@ -1,4 +1,4 @@
-"""Which back end scans is chosen openly, can be forced, and is never exchanged in silence."""
+"""The log names the back end, users can force one, and nothing replaces a forced one in silence."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ CPU, CUDA = "cpu", "cuda"
 
 
 @pytest.fixture(autouse=True)
-def nothing_known_yet():
-    """What was found out about this machine is kept for the process: not here."""
+def empty_caches():
+    """The process caches which back ends work on this machine. Each test starts without these answers."""
     for function in (backends.absence, backends._fastest):
         function.cache_clear()
     yield
@@ -28,44 +28,44 @@ def nothing_known_yet():
 
 @pytest.fixture
 def without(monkeypatch):
-    """A function: modules of these names cannot be imported, and those that use them are not there yet."""
+    """A function that makes modules of these names fail to import. The back ends that use them are unloaded first."""
     users = [f"unianimate_core.scan.{name}" for name in ("triton_kernels", "triton_scan", "mamba_ssm_scan")]
     loaded = {name: sys.modules.pop(name) for name in users if name in sys.modules}
 
-    def forget(*names: str) -> None:
+    def block(*names: str) -> None:
         for name in names:
             monkeypatch.setitem(sys.modules, name, None)
 
-    yield forget
+    yield block
     for name in users:
         sys.modules.pop(name, None)
     sys.modules.update(loaded)
 
 
-def test_a_cpu_takes_the_loop_and_the_log_says_so_once(caplog):
+def test_a_cpu_uses_the_torch_loop_and_logs_it_once(caplog):
     with caplog.at_level(logging.INFO):
         assert [backends.resolve("auto", CPU) for _ in range(3)] == ["torch"] * 3
     assert caplog.messages == ["the temporal Mamba scans with torch on cpu"]
 
 
-def test_a_gpu_takes_triton_where_it_works(caplog, monkeypatch):
+def test_a_gpu_uses_triton_if_it_works(caplog, monkeypatch):
     pytest.importorskip("triton")
-    monkeypatch.setattr(backends, "_scan_once", lambda backend, device_type: None)  # there may be no GPU
+    monkeypatch.setattr(backends, "_scan_once", lambda backend, device_type: None)  # this machine may have no GPU
     with caplog.at_level(logging.INFO):
         assert backends.resolve("auto", CUDA) == "triton"
     assert "the temporal Mamba scans with triton on cuda" in caplog.text
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_back_end_that_imports_but_cannot_scan_is_passed_over(caplog):
-    """An old card, or no compiler for Triton's launcher: the loop is slow, an error would be worse."""
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_auto_skips_a_back_end_that_imports_but_cannot_scan(caplog):
+    """An old GPU, or no compiler for Triton's launcher. The loop is slow, but an error would be worse."""
     pytest.importorskip("triton")
     assert backends.resolve("auto", CUDA) == "torch"
     assert "not triton, " in caplog.text
 
 
-def test_a_gpu_without_kernels_is_warned_of_the_slow_loop(caplog, without):
-    """Somebody who waits ten times longer should know why, and what to install."""
+def test_a_gpu_without_kernels_logs_a_warning_about_the_slow_loop(caplog, without):
+    """The loop takes about ten times longer, so the log says why and what to install."""
     without("triton", "selective_scan_cuda")
     assert backends.resolve("auto", CUDA) == "torch"
     (record,) = caplog.records
@@ -90,15 +90,15 @@ def test_a_gpu_without_kernels_is_warned_of_the_slow_loop(caplog, without):
         ),
     ],
 )
-def test_a_forced_back_end_that_is_absent_says_how_to_install_it(without, backend, device, sentence):
+def test_the_error_about_a_forced_back_end_says_how_to_install_it(without, backend, device, sentence):
     without("triton", "selective_scan_cuda")
     with pytest.raises(ImportError, match=sentence):
         backends.resolve(backend, device)
 
 
 @pytest.mark.usefixtures("without")
-def test_a_build_for_another_pytorch_is_absent(monkeypatch):
-    """Loading one fails with OSError or worse, not with ImportError."""
+def test_a_build_for_another_pytorch_counts_as_absent(monkeypatch):
+    """Such a build raises OSError when it loads, not ImportError."""
 
     class Broken:
         def find_spec(self, name, path=None, target=None):
@@ -110,7 +110,7 @@ def test_a_build_for_another_pytorch_is_absent(monkeypatch):
 
 
 def test_the_environment_forces_a_back_end(monkeypatch):
-    """For users of a host, who write no code. A wrong name is told, not passed over."""
+    """Users of ComfyUI write no code. A wrong name raises an error."""
     monkeypatch.setenv(backends.ENVIRONMENT, "torch")
     assert backends.resolve("auto", CUDA) == "torch"
     monkeypatch.setenv(backends.ENVIRONMENT, "cuda")
@@ -118,14 +118,14 @@ def test_the_environment_forces_a_back_end(monkeypatch):
         selective_scan(**Case(n=1, f=2, E=3, s=2).inputs())
 
 
-def test_without_its_interpreter_triton_does_not_take_tensors_of_a_cpu(monkeypatch):
+def test_without_its_interpreter_triton_rejects_tensors_on_a_cpu(monkeypatch):
     monkeypatch.delenv("TRITON_INTERPRET", raising=False)
     with pytest.raises(ImportError, match="the tensors are on cpu"):
         backends.resolve("triton", CPU)
 
 
 class StandIn(ModuleType):
-    """mamba_ssm's selective_scan_fn as it is documented: u, delta, z: n E f; B, C: n s f; A: E s and D: E in fp32."""
+    """mamba_ssm's selective_scan_fn, from its documentation. u, delta, z: n E f; B, C: n s f; A: E s, D: E, both fp32."""
 
     @staticmethod
     def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False) -> Tensor:
@@ -144,11 +144,11 @@ class StandIn(ModuleType):
 @pytest.mark.parametrize("gated", [False, True])
 @pytest.mark.parametrize("added", [False, True])
 @pytest.mark.usefixtures("without")
-def test_mamba_ssm_is_given_its_own_layout(monkeypatch, reverse, gated, added):
-    """What ours does around mamba-ssm's kernel is right: layout, direction, gate, gradients.
+def test_mamba_ssm_gets_the_layout_it_documents(monkeypatch, reverse, gated, added):
+    """Our code around mamba-ssm's kernel handles layout, direction, gate and gradients.
 
-    The kernel itself needs a GPU: in its place stands the documented computation. Nothing is said of its speed or
-    precision.
+    The kernel needs a GPU, so a stand-in computes what its documentation says. This test does not cover the kernel's
+    speed or precision.
     """
     interface = StandIn("mamba_ssm.ops.selective_scan_interface")
     names = ("mamba_ssm", "mamba_ssm.ops", interface.__name__, "selective_scan_cuda")

@@ -1,4 +1,4 @@
-"""Every back end computes the same scan, forwards and backwards, as its definition does in double precision."""
+"""Every back end agrees with the definition of the scan in fp64, in its result and its gradients."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def test_the_torch_loop_agrees_with_the_definition(case):
     "case", [Case(n=2, f=3, E=5, s=3, added=True), Case(n=1, f=4, E=2, s=2, reverse=True, gated=False)]
 )
 def test_triton_agrees_with_the_definition(case):
-    """On a GPU, or without one in Triton's interpreter, where each operation of a kernel is one of NumPy."""
-    pytest.importorskip("triton", reason="Triton is on Linux and Windows alone")
+    """Runs on a GPU, or else in Triton's interpreter, which computes each operation of a kernel with NumPy."""
+    pytest.importorskip("triton", reason="Triton exists only for Linux and Windows")
     assert max(differences(case, "triton", DEVICE).values()) < TOLERANCE
 
 
@@ -55,26 +55,26 @@ def test_triton_agrees_with_the_definition(case):
 @example(Case(n=0, f=5, E=8, s=16))
 def test_triton_agrees_with_the_definition_in_every_shape(case):
     """The interpreter takes about a second for each example."""
-    pytest.importorskip("triton", reason="Triton is on Linux and Windows alone")
+    pytest.importorskip("triton", reason="Triton exists only for Linux and Windows")
     assert max(differences(case, "triton", DEVICE).values()) < TOLERANCE
 
 
-def test_one_program_of_the_backward_pass_takes_several_sequences(monkeypatch):
-    """A GPU runs fewer than there are sequences, and each keeps the states of one after another in the same place."""
+def test_one_program_of_the_backward_pass_can_take_several_sequences(monkeypatch):
+    """A GPU runs fewer programs than sequences. A program stores the states of its sequences in the same memory."""
     scan = pytest.importorskip("unianimate_core.scan.triton_scan")
     monkeypatch.setattr(scan, "PROGRAMS_A_PROCESSOR", 1)
     monkeypatch.setattr(scan, "HISTORY_BYTES", 1)
     assert max(differences(Case(n=3, f=4, E=5, s=3, added=True), "triton", DEVICE).values()) < TOLERANCE
 
 
-def test_more_sequences_than_a_block_holds_change_nothing(monkeypatch):
-    """The loop takes some sequences at a time, and the last block is smaller."""
+def test_the_torch_loop_agrees_if_sequences_fill_several_blocks(monkeypatch):
+    """The loop walks one block of sequences at a time, and the last block is smaller."""
     monkeypatch.setattr("unianimate_core.scan.blocks.CPU_STATE_BYTES", 5_000)
     assert max(differences(Case(n=23, f=6, E=8, s=16, added=True), "torch").values()) < TOLERANCE
 
 
-def test_gradients_are_those_of_finite_differences():
-    """Independent of any other way to write the derivative."""
+def test_gradients_agree_with_finite_differences():
+    """Finite differences do not depend on how anyone writes the derivative."""
     inputs = {name: x.double().requires_grad_() for name, x in Case(n=2, f=4, E=3, s=2, added=True).inputs().items()}
 
     def scan(*tensors):
@@ -83,7 +83,7 @@ def test_gradients_are_those_of_finite_differences():
     assert torch.autograd.gradcheck(scan, tuple(inputs.values()))
 
 
-def test_reverse_is_the_scan_of_reversed_frames():
+def test_reverse_equals_the_scan_of_reversed_frames():
     case = Case(n=2, f=9, E=4, s=3)
     inputs = case.inputs()
     turned = {name: x.flip(1) if x.ndim == 3 else x for name, x in inputs.items()}
@@ -92,8 +92,8 @@ def test_reverse_is_the_scan_of_reversed_frames():
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("backend", ["torch", "triton"])
-def test_the_state_is_in_single_precision_whatever_the_inputs(backend, dtype):
-    """A state in half precision would lose what a few hundred frames add up to: only the result is rounded."""
+def test_the_state_is_fp32_if_the_inputs_are_half_precision(backend, dtype):
+    """A state in half precision would lose the sum of a few hundred frames. Only the result is rounded."""
     case = Case(n=2, f=70 if backend == "torch" else 20, E=4, s=4, gated=False)
     inputs = {name: x.to(dtype) if x.ndim == 3 else x for name, x in case.inputs(DEVICE).items()}
     y = selective_scan(**inputs, backend=backend)
@@ -104,9 +104,9 @@ def test_the_state_is_in_single_precision_whatever_the_inputs(backend, dtype):
 @pytest.mark.parametrize("backend", ["torch", "triton"])
 @pytest.mark.parametrize("fastest", [1e4, float("inf")])
 def test_extremes_of_half_precision_give_finite_results(backend, fastest):
-    """The largest and smallest steps with the fastest and slowest decay, also where exp(A_log) has overflowed.
+    """The largest and smallest delta with the fastest and slowest decay. A of -inf is an overflow of exp(A_log).
 
-    The gradient of u holds the step itself, 65504, and may be beyond half precision.
+    The gradient of u has delta as a factor, 65504, and may overflow half precision.
     """
     inputs = {name: x.to(torch.float16) if x.ndim == 3 else x for name, x in Case(3, 12, 4, 4).inputs(DEVICE).items()}
     inputs["delta"] = torch.tensor([65504, 1, 6e-8, 0], dtype=torch.float16, device=DEVICE).repeat(36).view(3, 12, 4)
@@ -121,16 +121,16 @@ def test_extremes_of_half_precision_give_finite_results(backend, fastest):
         assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients.values())
 
 
-def test_autocast_does_not_reach_the_state():
-    """Mixed-precision training casts products to half precision, which must not happen within a scan."""
+def test_autocast_does_not_change_the_scan():
+    """Autocast casts products to half precision. Inside a scan it must not."""
     inputs = Case(n=2, f=50, E=4, s=4).inputs()
     with torch.autocast("cpu", torch.bfloat16):
         y = selective_scan(**inputs)
     assert torch.equal(y, selective_scan(**inputs))
 
 
-def test_the_operator_keeps_its_promises_to_pytorch():
-    """Shapes on meta tensors, derivatives and compilation rest on them."""
+def test_the_operator_passes_opcheck():
+    """Shapes on meta tensors, gradients and torch.compile depend on these properties."""
     inputs = {name: x.requires_grad_() for name, x in Case(n=2, f=3, E=4, s=3, added=True).inputs().items()}
     torch.library.opcheck(torch.ops.unianimate.selective_scan.default, (*inputs.values(), True, "torch"))
 
@@ -152,6 +152,6 @@ def test_it_compiles_without_a_graph_break():
         ({"backend": "cuda"}, "the scan's back end is 'cuda': give auto, triton, mamba_ssm or torch"),
     ],
 )
-def test_what_does_not_fit_is_refused(change, sentence):
+def test_wrong_arguments_raise_value_error(change, sentence):
     with pytest.raises(ValueError, match=sentence):
         selective_scan(**(Case(n=2, f=5, E=4, s=3).inputs() | change))
