@@ -24,7 +24,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from unianimate_core.config import ModelConfig
+from unianimate_core.config import RELEASED, ModelConfig
 from unianimate_core.diffusion import ddim_sample, ddim_timesteps, guided, starting_latents
 from unianimate_core.long_video.chain import chain_segments, split_segments
 from unianimate_core.long_video.seams import Handover
@@ -32,10 +32,11 @@ from unianimate_core.long_video.segment_store import open_run, segment_keys
 from unianimate_core.long_video.windows import window_ranges
 from unianimate_core.media.video import video_writer
 from unianimate_core.model import UNet
+from unianimate_core.precision import DTYPES
 from unianimate_core.vae import linear as linear_vae
 
 from .denoise import count_flops, peak_memory
-from .report import DTYPES, RELEASED, RESULTS, random_unet, synchronize, table, write
+from .report import RESULTS, random_unet, synchronize, table, write
 
 # Small enough for a minute of video on a CPU: what is measured is all that surrounds the network.
 SMALL = ModelConfig(

@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..storage.atomic import size
+from ..storage.atomic import format_bytes
 from ..storage.run_lock import run_lock
 from .settings import TrainingError, differences
 
@@ -106,7 +106,7 @@ class States:
         needed = sum(tensor.nbytes for tensors in state.files.values() for tensor in tensors.values())
         free = shutil.disk_usage(part).free
         if free < needed:
-            raise OSError(f"{size(needed)} are needed, {size(free)} are free")
+            raise OSError(f"{format_bytes(needed)} are needed, {format_bytes(free)} are free")
         for name, tensors in state.files.items():
             plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
             save_file(plain, part / name, metadata={"format": "pt", **metadata.get(name, {})})
