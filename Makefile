@@ -1,10 +1,26 @@
-# make demo, make test and make lint each set up .venv first where it is absent; PYTHON=python3.12 chooses another one.
-# make mini, mini-mamba and mini-vae train what is in models/mini again on two cores; repeated, they go on where they stopped.
-# Arguments for pytest: make test ARGS="tests/core -k ddim"
+# Every target first creates .venv if it is missing; PYTHON=python3.12 chooses its Python.
+#
+#   make demo        animate a drawn person with UniAnimate-mini; installs only what that needs
+#   make test        the quick tests: about three minutes on two cores
+#   make test-slow   the tests marked slow
+#   make test-all    both, with ten times as many random examples of each property
+#   make lint        ruff and pyright
+#   make mini, make mini-mamba, make mini-vae
+#                    train the files in models/mini again, on two cores; each continues where it stopped
+#
+# ARGS goes to pytest: make test ARGS="tests/core -k ddim". JOBS=0 runs the tests in one process, for a debugger.
+# A run of test-all is repeated with the SEED that it printed.
 
 PYTHON ?= python3
+JOBS ?= 2
+SEED ?= $(shell date +%s)
 BIN := .venv/bin
+# Each file is touched when its packages are installed. What the tests need includes what the demo needs.
+DEMO := .venv/.ready-demo
 READY := .venv/.ready
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
+# Each test file stays in one process, so that its tests run in their order and share their fixtures.
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 CORE := $(BIN)/python -m unianimate_core
 TRAIN := OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true $(BIN)/python -m torch.distributed.run --standalone --nproc-per-node 2 \
@@ -12,13 +28,19 @@ TRAIN := OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true $(BIN)/python -m torch.distri
 NETWORKS := models/mini/unianimate
 VAE := models/mini/vae/unianimate_mini_vae.safetensors
 
-.PHONY: demo test lint mini mini-mamba mini-vae
+.PHONY: demo test test-slow test-all lint mini mini-mamba mini-vae
 
-demo: $(READY)
+demo: $(DEMO)
 	$(CORE) demo --output demo.mp4
 
 test: $(READY)
-	$(BIN)/python -m pytest $(ARGS)
+	$(PYTEST) -m "not slow" $(ARGS)
+
+test-slow: $(READY)
+	$(PYTEST) -m slow $(ARGS)
+
+test-all: $(READY)
+	HYPOTHESIS_PROFILE=thorough $(PYTEST) --hypothesis-seed=$(SEED) $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -43,7 +65,12 @@ mini-vae: $(READY)
 		--steps 1200 --seed 1 --learning-rate 0.003
 	cp build/vae.safetensors $(VAE)
 
+$(DEMO): pyproject.toml requirements-dev.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(PIP) $$(grep '^torch==' requirements-dev.txt) -e ".[demo]"
+	touch $@
+
 $(READY): pyproject.toml requirements-dev.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -r requirements-dev.txt
-	touch $@
+	$(PIP) -r requirements-dev.txt
+	touch $(DEMO) $@

@@ -1,7 +1,7 @@
-"""What the pose nodes need beside ComfyUI, installed only where it is absent, and without moving numpy or PyTorch.
+"""Installs OpenCV and onnxruntime for the pose nodes, each only if it is missing, and keeps numpy and PyTorch.
 
-ComfyUI-Manager runs this on its own; otherwise: python install.py, with ComfyUI's Python. A plain requirement would be
-wrong here: several packages share the module cv2, several share onnxruntime, and a second one breaks the first.
+ComfyUI-Manager runs this file. Without it, run python install.py with ComfyUI's Python. Lines in requirements.txt would
+not do: several packages provide the module cv2, several provide onnxruntime, and a second one breaks the first.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-# Kept at the installed version while something else is installed.
+# Packages that stay at their installed version.
 KEPT = ("numpy", "torch", "torchvision", "torchaudio")
 
 
 def onnxruntime_package() -> str:
-    """The build of onnxruntime for this machine's graphics card."""
+    """The package of onnxruntime that runs on this machine's GPU, or on its CPU if it has none."""
     try:
         import torch
     except ImportError:
@@ -29,7 +29,7 @@ def onnxruntime_package() -> str:
 
 
 def installed_versions() -> str:
-    """Lines of a pip constraints file that keep what is there."""
+    """A constraints file for pip that keeps the packages in KEPT as they are."""
     lines = []
     for package in KEPT:
         try:
@@ -39,16 +39,16 @@ def installed_versions() -> str:
     return "\n".join(lines) + "\n"
 
 
-def wanted() -> list[str]:
-    """The packages whose module is absent."""
+def missing_packages() -> list[str]:
+    """The packages whose modules are missing."""
     modules = {"cv2": "opencv-python-headless>=4.7", "onnxruntime": onnxruntime_package()}
     return [package for module, package in modules.items() if importlib.util.find_spec(module) is None]
 
 
 def main() -> int:
-    packages = wanted()
+    packages = missing_packages()
     if not packages:
-        print("comfyui-unianimate: OpenCV and onnxruntime are there, nothing to install")
+        print("comfyui-unianimate: OpenCV and onnxruntime are installed already")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         constraints = Path(folder) / "constraints.txt"

@@ -13,6 +13,7 @@ import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -34,7 +35,7 @@ Step = Callable[[], Tensor]
 
 def inputs(
     config: ModelConfig, frames: int, width: int, height: int, device: torch.device | str, dtype: torch.dtype
-) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+) -> tuple[Tensor, Tensor, dict[str, Any]]:
     """Noisy latents, text states and every other condition but the first frame, as a single clip has them."""
 
     def normal(*shape: int) -> Tensor:

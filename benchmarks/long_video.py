@@ -16,24 +16,26 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from unianimate_core.config import RELEASED, ModelConfig
-from unianimate_core.diffusion import ddim_sample, ddim_timesteps, guided, starting_latents
-from unianimate_core.long_video.chain import chain_segments, split_segments
-from unianimate_core.long_video.seams import Handover
-from unianimate_core.long_video.segment_store import open_run, segment_keys
+from unianimate_core.diffusion import ddim_sample, ddim_timesteps, guided
+from unianimate_core.long_video.chain import split_segments
+from unianimate_core.long_video.run import plan_chain, run_chain, segment_images
+from unianimate_core.long_video.seams import PAPERS, Handover
+from unianimate_core.long_video.segment_store import SegmentStore, open_run
 from unianimate_core.long_video.windows import window_ranges
 from unianimate_core.media.video import video_writer
 from unianimate_core.model import UNet
 from unianimate_core.precision import DTYPES
-from unianimate_core.vae import linear as linear_vae
+from unianimate_core.sampling import SamplingSettings, initial_latents
+from unianimate_core.vae.linear import decode_enlarged
 
 from .denoise import count_flops, peak_memory
 from .report import RESULTS, random_unet, synchronize, table, write
@@ -51,11 +53,10 @@ SMALL = ModelConfig(
 )
 LENGTHS = (64, 256, 1024, 1800)
 SEGMENT, WINDOW, OVERLAP = 32, 32, 8
-DECODED_AT_ONCE = 4
 
 
 class Clock:
-    """Seconds spent in each part of a run: of the processor on a CPU, where others may share it, else of the wall."""
+    """Seconds spent in each part of a run: processor time on a CPU, which others may share, else wall time."""
 
     def __init__(self, device: torch.device):
         self.device = device
@@ -72,47 +73,50 @@ class Clock:
         return result
 
 
+class ClockedStore:
+    """A store of segments whose writing is timed."""
+
+    def __init__(self, store: SegmentStore, clock: Clock):
+        self.store, self.clock = store, clock
+
+    def load(self, index: int, key: str) -> dict[str, Tensor] | None:
+        return self.store.load(index, key)
+
+    def save(self, index: int, key: str, tensors: Mapping[str, Tensor]) -> None:
+        self.clock.timed("keeping", lambda: self.store.save(index, key, tensors))
+
+
 def chain(unet: UNet, total: int, width: int, height: int, steps: int, device: torch.device) -> dict:
-    """Make a video of `total` frames; what it took."""
+    """Make a video of `total` frames; returns what each part took."""
     config, clock = unet.config, Clock(device)
     generator = torch.Generator().manual_seed(0)
     text = torch.zeros(1, 77, config.context_dim, device=device, dtype=unet.dtype)
-    reference = torch.randn(1, 4, 1, height // 8, width // 8, generator=generator)
+    reference = torch.randn(1, 4, 1, height // 8, width // 8, generator=generator).to(device)
     pose = torch.rand(1, 3, SEGMENT, height, width, generator=generator).to(device)
 
     def sample(frames: range, handover: Handover | None, seed: int) -> Tensor:
-        shape = (1, 4, len(frames), height // 8, width // 8)
-        start = starting_latents(shape, torch.Generator().manual_seed(seed), reference, prior=939, long_video=True)
-        conditions = {"pose": pose[:, :, : len(frames)], "reference_latent": reference.to(device)}
+        conditions = {"pose": pose[:, :, : len(frames)], "reference_latent": reference}
         if handover is not None:
             conditions["first_frame"] = handover.image.to(device)
-        denoiser = guided(unet, conditions, text, 2.5)
-        return clock.timed("sampling", lambda: ddim_sample(denoiser, start.to(device, unet.dtype), steps).float().cpu())
+        start = initial_latents(conditions, SamplingSettings(seed), long_video=True).to(unet.dtype)
+        denoiser = guided(unet, conditions, text, SamplingSettings.guidance_scale)
+        return clock.timed("sampling", lambda: ddim_sample(denoiser, start, steps).float().cpu())
 
     def decode(latents: Tensor) -> Tensor:
-        return clock.timed("decoding", lambda: enlarged(linear_vae.decode(latents)))
+        return clock.timed("decoding", lambda: decode_enlarged(latents))
 
-    segments = split_segments(total, SEGMENT)
+    plan = plan_chain(split_segments(total, SEGMENT), PAPERS, 0, run="benchmark", pose_hash=str)
     began = clock.now()
     with tempfile.TemporaryDirectory() as folder:
         run = open_run(folder, "benchmark")
         with run as store, video_writer(Path(folder) / "video.mp4", 30) as video:
-            keys, latents = segment_keys("benchmark", segments), []
-            for segment in chain_segments(segments, sample, decode, seed=0):
-                tensors = {"latents": segment.latents, "image": segment.handover.image}
-                clock.timed("keeping", lambda s=segment, t=tensors: store.save(s.index, keys[s.index], t))
-                for piece in segment.latents[:, :, :-1].split(DECODED_AT_ONCE, dim=2):
-                    encode(video, decode(piece), clock)
-                encode(video, segment.handover.image, clock)
+            latents = []
+            for segment in run_chain(plan, ClockedStore(store, clock), sample, decode):
+                for images in segment_images(segment, decode):
+                    encode(video, images, clock)
                 latents.append(segment.latents)
-                del segment, tensors
+                del segment
     return clock.spent | {"total": clock.now() - began, "latents": sum(x.nbytes for x in latents)}
-
-
-def enlarged(images: Tensor) -> Tensor:
-    """b 3 f h w to eight times the size."""
-    frames = rearrange(images, "b c f h w -> (b f) c h w")
-    return rearrange(F.interpolate(frames, scale_factor=8), "(b f) c h w -> b c f h w", b=len(images))
 
 
 def encode(video, images: Tensor, clock: Clock) -> None:
@@ -121,7 +125,7 @@ def encode(video, images: Tensor, clock: Clock) -> None:
 
 
 def measure(arguments: argparse.Namespace) -> dict:
-    """In this process: one length, and by how much memory grew beyond what stood before its first segment."""
+    """One length in this process, and how far memory grew beyond what stood before its first segment."""
     device, dtype = torch.device(arguments.device), DTYPES[arguments.dtype]
     unet = random_unet(RELEASED if arguments.released else SMALL, device, dtype)
     size = (arguments.width, arguments.height, arguments.steps, device)

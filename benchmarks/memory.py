@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from unianimate_core.config import RELEASED
+from unianimate_core.config import RELEASED, ModelConfig
 from unianimate_core.model import UNet
 from unianimate_core.model.backend import Backend
 
@@ -57,9 +57,16 @@ def fused_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     return torch.empty(q.shape, dtype=q.dtype, device=q.device)
 
 
-def count(frames: int, width: int, height: int, dtype: torch.dtype, split_bytes: int | None) -> tuple[int, int]:
+def count(
+    frames: int,
+    width: int,
+    height: int,
+    dtype: torch.dtype,
+    split_bytes: int | None,
+    config: ModelConfig = RELEASED,
+) -> tuple[int, int]:
     """Peak bytes beside the weights and the inputs: of embedding the conditions once, and of one pass."""
-    unet = UNet(RELEASED, dtype=dtype, device="meta", attention=fused_attention, split_bytes=split_bytes)
+    unet = UNet(config, dtype=dtype, device="meta", attention=fused_attention, split_bytes=split_bytes)
     unet.requires_grad_(False)
 
     def made(*shape: int) -> Tensor:
@@ -69,8 +76,8 @@ def count(frames: int, width: int, height: int, dtype: torch.dtype, split_bytes:
     with torch.no_grad():
         with LiveMemory() as embedding:
             conditions = unet.embed(
-                text=made(1, 77, RELEASED.context_dim),
-                image=made(1, 1, RELEASED.context_dim),
+                text=made(1, 77, config.context_dim),
+                image=made(1, 1, config.context_dim),
                 pose=made(1, 3, frames, height, width),
                 reference_pose=made(1, 3, 1, height, width),
                 reference_latent=made(1, 4, 1, h, w),

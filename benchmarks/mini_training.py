@@ -1,4 +1,4 @@
-"""How the small networks learnt: the log of each of their trainings, as tables and as a figure.
+"""How the small networks learned: the log of each training, as a table and a figure.
 
 python -m benchmarks.mini_training transformer=runs/mini "Mamba, distilled"=runs/mini-distilled
 """
@@ -23,12 +23,12 @@ LOSSES = {
     "loss/timesteps 0": "0 to 249",
     "loss/all": "all timesteps",
 }
-SMOOTH = 25  # lines of the log
+SMOOTH = 25  # number of lines to average
 Log = list[dict[str, float]]
 
 
 def read_log(run: Path) -> Log:
-    """The lines of a run's log, by step; of steps that were done again after a kill, the last."""
+    """The lines of a run's log, one per step. If a kill made the run repeat a step, the last line counts."""
     by_step: dict[float, dict[str, float]] = {}
     for line in read_curves(run / "curves" / "curves.jsonl"):
         by_step[line["step"]] = by_step.get(line["step"], {}) | line
@@ -36,21 +36,21 @@ def read_log(run: Path) -> Log:
 
 
 def smoothed(log: Log, name: str) -> tuple[list[float], list[float]]:
-    """Steps, and the mean of the latest values there."""
+    """The steps with a value, and at each the mean of the latest values."""
     points = [(line["step"], line[name]) for line in log if name in line]
     latest = [[value for _, value in points[max(0, end - SMOOTH) : end]] for end in range(1, len(points) + 1)]
     return [step for step, _ in points], [sum(values) / len(values) for values in latest]
 
 
 def row(name: str, log: Log) -> list[str]:
-    """What came of a run: losses at its end, and the last validation."""
+    """A row of the table: the losses at the end of a run, and its last validation."""
     ends = [f"{values[-1]:.4f}" for _, values in (smoothed(log, loss) for loss in LOSSES)]
     validations = [line["validation/PSNR"] for line in log if "validation/PSNR" in line]
     return [name, str(int(log[-1]["step"])), *ends, f"{validations[-1]:.1f}" if validations else "none"]
 
 
 def keep(path: Path, log: Log) -> None:
-    """The log as CSV."""
+    """Write the log as CSV."""
     names = list(dict.fromkeys(name for line in log for name in line))
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, names)
@@ -75,17 +75,17 @@ def draw(path: Path, logs: Mapping[str, Log]) -> None:
 
 
 def named(text: str) -> tuple[str, Path]:
-    """A run and its name. Raises ArgumentTypeError where either is missing."""
+    """A run's name and folder from NAME=RUN. Raises ArgumentTypeError if either is missing."""
     name, _, run = text.partition("=")
     if not name or not run:
-        raise argparse.ArgumentTypeError(f"{text!r} is no named run: write NAME=RUN")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a named run: write NAME=RUN")
     return name, Path(run)
 
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "runs", nargs="+", type=named, metavar="NAME=RUN", help="a folder of `train`, and what to call it"
+        "runs", nargs="+", type=named, metavar="NAME=RUN", help="a folder of `train`, and its name in the report"
     )
     parser.add_argument("--output", type=Path, default=report.RESULTS / "mini_training.md")
     return parser.parse_args(arguments)
@@ -100,8 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     draw(figure, logs)
     header = ("training", "steps", *LOSSES.values(), "validation PSNR, dB")
     body = (
-        "Losses as they are trained on (those of different trainings are not of one kind), means over the last "
-        f"{SMOOTH} lines of the log, by timestep. Every line is in mini_training_N.csv, N by the order here.\n\n"
+        f"Training losses by timestep, as means over the last {SMOOTH} lines of the log. Different trainings may have "
+        "different losses. Every line is in mini_training_N.csv, N by the order here.\n\n"
         + report.table(header, [row(name, log) for name, log in logs.items()])
         + f"\n\n![losses against steps]({figure.name})"
     )

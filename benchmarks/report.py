@@ -109,9 +109,17 @@ RANDOM_WEIGHTS = "random, of the named configuration"
 
 def write(path: Path, title: str, device: torch.device, body: str, weights: str = RANDOM_WEIGHTS) -> None:
     """Print the report and keep it. weights: where the network's came from."""
+    report = text(title, device, body, weights)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(report)
+    print(report)
+
+
+def text(title: str, device: torch.device, body: str, weights: str = RANDOM_WEIGHTS) -> str:
+    """The whole report. weights: see write."""
     environment = [f"{name}={os.environ[name]}" for name in THREAD_SETTINGS if name in os.environ]
     command = shlex.join([*environment, "python", "-m", f"benchmarks.{Path(sys.argv[0]).stem}", *sys.argv[1:]])
-    report = (
+    return (
         f"# {title}\n\n"
         f"- Hardware: {hardware(device)}\n"
         f"- Versions: {versions(device)}\n"
@@ -119,6 +127,3 @@ def write(path: Path, title: str, device: torch.device, body: str, weights: str 
         f"- Weights: {weights}\n\n"
         f"{body.strip()}\n"
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(report)
-    print(report)

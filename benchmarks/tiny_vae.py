@@ -1,4 +1,7 @@
-"""How well the tiny VAE gives back drawn people that it never saw, and how fast: python -m benchmarks.tiny_vae."""
+"""The tiny VAE on drawn people that it was not trained on: quality of the reconstruction, and speed.
+
+python -m benchmarks.tiny_vae
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from unianimate_core.vae.tiny import TinyVAE, load_tiny_vae
 
 SIZES = ((64, 128), (128, 128), (128, 192))  # width, height
 SHEET_PEOPLE, SHEET_SIZE = 12, (128, 192)
-WRONG_LATENT = 0.1
+LATENT_NOISE = 0.1
 TIMED_FRAMES, ROUNDS = 16, 5
 
 
@@ -27,15 +30,16 @@ def main() -> None:
     parser.add_argument("--vae", type=Path, default=mini.VAE)
     parser.add_argument("--people", type=int, default=100, help="held-out characters, one image each")
     parser.add_argument(
-        "--curves", type=Path, nargs="*", default=[], help="curve.csv of its trainings, to keep and draw"
+        "--curves", type=Path, nargs="*", default=[], help="curve.csv of each training, to copy and draw"
     )
     options = parser.parse_args()
     vae = load_tiny_vae(options.vae)
     rows = [row(vae, width, height, options.people) for width, height in SIZES]
-    header = ("width x height", "PSNR, dB", f"with latents wrong by {WRONG_LATENT}", "latents' deviation", "ms a frame")
+    header = ("width x height", "PSNR, dB", f"PSNR with noise {LATENT_NOISE}", "standard deviation", "ms a frame")
     body = (
-        f"{options.people} held-out people (split test), one image each: mean PSNR (lowest to highest), the mean "
-        "with noise on the latents, the deviation of the four latents in the network's units, and the least time.\n\n"
+        f"{options.people} held-out people (split test), one image each. PSNR: mean (lowest to highest); then with "
+        f"Gaussian noise of standard deviation {LATENT_NOISE} added to the latents. Standard deviation: of each of the "
+        f"four latent channels, in the network's units. Time: the shortest of {ROUNDS} rounds.\n\n"
         + report.table(header, rows)
     )
     width, height = SHEET_SIZE
@@ -45,7 +49,7 @@ def main() -> None:
         for number, curve in enumerate(options.curves, start=1):
             shutil.copy(curve, report.RESULTS / f"tiny_vae_curve_{number}.csv")
         draw_curve(options.curves, report.RESULTS / "tiny_vae_curve.png")
-        body += "\n\nPSNR of training crops over the steps of one training after the other, smoothed:"
+        body += "\n\nPSNR of training crops against steps, smoothed; one training follows the other:"
         body += "\n\n![training curve](tiny_vae_curve.png)"
     weights = f"{options.vae}, as shipped"
     report.write(report.RESULTS / "tiny_vae.md", "The tiny VAE", torch.device("cpu"), body, weights=weights)
@@ -53,7 +57,7 @@ def main() -> None:
 
 def row(vae: TinyVAE, width: int, height: int, people: int) -> list[str]:
     clean = reconstruct(vae, height, width, people)
-    wrong = reconstruct(vae, height, width, people, latent_noise=WRONG_LATENT)
+    wrong = reconstruct(vae, height, width, people, latent_noise=LATENT_NOISE)
     deviation = ", ".join(f"{value:.2f}" for value in clean.latents.std((0, 2, 3)))
     return [
         f"{width}x{height}",
@@ -76,7 +80,7 @@ def milliseconds(vae: TinyVAE, width: int, height: int) -> str:
 
 
 def sheet(path: Path, people: Reconstruction) -> None:
-    """Images in one row, what became of them in the next."""
+    """Write the images in one row and their reconstructions below."""
     rows = [np.concatenate(list(images.movedim(1, -1).numpy()), axis=1) for images in (people.images, people.decoded)]
     cv2.imwrite(str(path), (255 * np.concatenate(rows)).round().astype(np.uint8)[..., ::-1])
 

@@ -1,15 +1,15 @@
-"""Trains the networks that the paper's tables compare among equals: from the beginning, on the same drawn people, in
-the same order, with the same noise, for as many steps.
+"""Trains the networks that the paper's tables compare: all from the beginning, on the same drawn people in the same
+order, with the same noise, for the same number of steps.
 
     python -m benchmarks.train_ablation build/ablations                               all of them, one after the other
     python -m benchmarks.train_ablation build/ablations separate-reference mamba      some of them
 
-On two cores two processes of one thread each take half the time of one process:
+On two cores, two processes of one thread each take half the time of one process:
 
     OMP_NUM_THREADS=1 ACCELERATE_USE_CPU=true python -m torch.distributed.run --standalone --nproc-per-node 2 \\
         -m benchmarks.train_ablation build/ablations
 
-To continue where it was stopped, repeat the command. benchmarks.paper_tables --ablations build/ablations compares them.
+To continue after a stop, repeat the command. benchmarks.paper_tables --ablations build/ablations compares the results.
 """
 
 from __future__ import annotations
@@ -29,16 +29,15 @@ from unianimate_core.config import ModelConfig
 from unianimate_core.drawn_world.world import WorldSettings
 from unianimate_core.model import UNet
 from unianimate_core.storage.atomic import replacing
-from unianimate_core.training.command import MAMBA as MAMBA_CONFIG
-from unianimate_core.training.data.prepare import prepare, prepared
+from unianimate_core.training.data.prepare import prepare_sequences, prepared_sequences
 from unianimate_core.training.data.sources import DrawnPeople
-from unianimate_core.training.loop.job import Job, Trained
-from unianimate_core.training.loop.trainer import make_accelerator, train
+from unianimate_core.training.loop.run import Run, TrainedWeights
+from unianimate_core.training.loop.trainer import make_accelerator, train_run
 from unianimate_core.training.loss import DenoisingLoss, empty_text
 from unianimate_core.training.network.weights import NetworkWeights, new_unet
-from unianimate_core.training.presets import Preset, preset
-from unianimate_core.training.settings import RunSettings, TrainingSettings, differences
-from unianimate_core.training.states import only_trainer
+from unianimate_core.training.presets import NEW_MAMBA, Preset, preset
+from unianimate_core.training.settings import RunSettings, TrainingSettings, differences, log_precision
+from unianimate_core.training.states import training_lock
 from unianimate_core.vae.autoencoder import open_autoencoder
 
 from .comparison.separate_reference import SeparateReferenceUNet, metadata_of_separate
@@ -48,7 +47,7 @@ UNIFIED, WITHOUT_POSE, SEPARATE, MAMBA = KINDS = ("unified", "without-reference-
 
 
 class SeparateNetwork:
-    """All weights of a network with a reference network of its own, stored by the names of its modules."""
+    """All weights of a network with a separate reference network, stored under the names of its modules."""
 
     file_name = NetworkWeights.file_name
 
@@ -64,78 +63,78 @@ class SeparateNetwork:
 
 
 def result_of(folder: Path, kind: str) -> Path:
-    """Where training leaves the network of a kind."""
+    """The file of the trained network of a kind."""
     return folder / kind / NetworkWeights.file_name
 
 
-def write_facts(job: Job) -> None:
-    """Beside a finished network, what must be the same in all runs for their networks to be compared."""
-    facts = job.whole_identity() | {"steps": job.run.steps}
+def write_facts(run: Run) -> None:
+    """Write, beside a finished network, what must be equal in all runs for their networks to be compared."""
+    facts = run.full_identity() | {"steps": run.run_settings.steps}
     del facts["start"]
-    with replacing(job.folder / FACTS) as path:
+    with replacing(run.folder / FACTS) as path:
         Path(path).write_text(json.dumps(facts, indent=2))
 
 
 def finished(folder: Path) -> tuple[dict[str, Path], int]:
-    """The networks that were trained in a folder, by kind, and for how many steps each.
+    """The networks trained in a folder, by kind, and the number of steps of each.
 
-    Raises ValueError where there is none, or where they were not trained alike.
+    Raises ValueError if there is none, or if they were not trained the same way.
     """
     paths = {kind: folder / kind / FACTS for kind in KINDS}
     facts = {kind: json.loads(path.read_text()) for kind, path in paths.items() if path.is_file()}
     if not facts:
-        raise ValueError(f"{folder} holds no network of benchmarks.train_ablation: give the folder that was trained in")
+        raise ValueError(f"{folder} holds no network of benchmarks.train_ablation: give the folder that it trained in")
     first = next(iter(facts))
     for kind, own in facts.items():
         if different := differences(facts[first], own):
             raise ValueError(
-                f"{kind} was not trained as {first} was ({'; '.join(different)}): train it by the same command"
+                f"{kind} was not trained as {first} was ({'; '.join(different)}): train it with the same command"
             )
     return {kind: result_of(folder, kind) for kind in facts}, facts[first]["steps"]
 
 
 def network_of(
     kind: str, config: ModelConfig, settings: TrainingSettings, device: torch.device
-) -> tuple[UNet, Trained]:
-    """The network as training starts, and how it is stored."""
+) -> tuple[UNet, TrainedWeights]:
+    """The network at the start of training, and the weights that it trains."""
     made = {"seed": settings.seed, "dropout": settings.dropout, "device": device}
     if kind == SEPARATE:
         unet = new_unet(config, kind=SeparateReferenceUNet, **made)
         return unet, SeparateNetwork(unet)
-    unet = new_unet(replace(config, mamba=MAMBA_CONFIG) if kind == MAMBA else config, **made)
+    unet = new_unet(replace(config, mamba=NEW_MAMBA) if kind == MAMBA else config, **made)
     if kind == WITHOUT_POSE:
         unet.conditions.reference_pose.register_forward_hook(_nothing)
     return unet, NetworkWeights(unet)
 
 
 def _nothing(module: nn.Module, given: tuple[Tensor, ...], features: Tensor) -> Tensor:
-    """A condition that never says anything: its encoder keeps the checkpoint's form and learns nothing."""
+    """Zeros for a condition. Its encoder stays in the checkpoint and learns nothing."""
     return 0 * features
 
 
-def ablation_job(kind: str, options: argparse.Namespace, chosen: Preset, accelerator: Accelerator) -> Job:
-    """The run of a kind. Its data is prepared on the way, in a folder that all kinds share."""
-    assert chosen.network is not None, "ablations are trained from the beginning"
-    settings = TrainingSettings(**(chosen.settings | {"seed": options.seed}))
+def ablation_run(kind: str, options: argparse.Namespace, chosen: Preset, accelerator: Accelerator) -> Run:
+    """The run of a kind, with its data prepared in a folder that all kinds share."""
+    assert chosen.network is not None, "ablations train new networks"
+    settings = TrainingSettings(**(chosen.settings | {"seed": options.seed})).with_precision_for(accelerator.device)
     steps = {} if options.steps is None else {"steps": options.steps}
-    run = RunSettings(**(chosen.run | {"validation_clips": 0, "workers": options.workers} | steps))
+    run_settings = RunSettings(**(chosen.run | {"validation_clips": 0, "workers": options.workers} | steps))
     autoencoder = open_autoencoder(options.vae, accelerator.device)
-    frames = max(chosen.motion_frames, settings.longest)
+    frames = max(chosen.motion_frames, settings.max_frames)
     size = settings.height, settings.width
     people = DrawnPeople(options.characters or chosen.characters, frames, *size, "train", WorldSettings(**chosen.world))
     data = options.folder / "data"
     share = accelerator.process_index, accelerator.num_processes
-    prepare(people, data, autoencoder, workers=run.workers, share=share)
+    prepare_sequences(people, data, autoencoder, workers=run_settings.workers, share=share)
     accelerator.wait_for_everyone()
     unet, trained = network_of(kind, chosen.network, settings, accelerator.device)
-    return Job(
+    return Run(
         folder=options.folder / kind,
         settings=settings,
-        run=run,
+        run_settings=run_settings,
         unet=unet,
         trained=trained,
         loss=DenoisingLoss(unet, empty_text(unet.config), settings),
-        sequences=prepared(people, data, autoencoder),
+        sequences=prepared_sequences(people, data, autoencoder),
         identity={
             "data": people.description(),
             "vae": autoencoder.identity,
@@ -146,7 +145,7 @@ def ablation_job(kind: str, options: argparse.Namespace, chosen: Preset, acceler
 
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="of all runs, one folder each, and of their data")
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="for all runs, one folder each, and their data")
     parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"of {', '.join(KINDS)} (default: all, in turn)")
     parser.add_argument(
         "--vae", default=str(mini.VAE), help="VAE file (default: the mini's), or 'linear' to try things"
@@ -166,21 +165,23 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     options = parse(arguments)
     chosen = preset(options.preset)
-    accelerator = make_accelerator(TrainingSettings(**chosen.settings))
+    settings = TrainingSettings(**chosen.settings)
+    accelerator = make_accelerator(settings)
     options.folder.mkdir(parents=True, exist_ok=True)
     if not accelerator.is_main_process:
         _train_all(options, chosen, accelerator)
         return
-    with only_trainer(options.folder):
+    log_precision(settings.with_precision_for(accelerator.device).precision, accelerator.device)
+    with training_lock(options.folder):
         _train_all(options, chosen, accelerator)
 
 
 def _train_all(options: argparse.Namespace, chosen: Preset, accelerator: Accelerator) -> None:
     for kind in options.kinds or KINDS:
-        job = ablation_job(kind, options, chosen, accelerator)
-        result = train(job, accelerator)
+        run = ablation_run(kind, options, chosen, accelerator)
+        result = train_run(run, accelerator)
         if accelerator.is_main_process:
-            write_facts(job)
+            write_facts(run)
             print(f"wrote {result}")
         accelerator.free_memory()
 

@@ -1,4 +1,4 @@
-"""One training step on a CPU: frames a second of small networks, and what each part made for CPUs brings.
+"""One training step on a CPU: frames per second of small networks, and what each part made for CPUs saves.
 
 OMP_NUM_THREADS=1 python -m benchmarks.training
 python -m benchmarks.training --widths 64,64,96 --width 128 --height 128 --profile
@@ -20,7 +20,6 @@ from unianimate_core.training.data.clips import Clips
 from unianimate_core.training.data.dropping import DROPPABLE
 from unianimate_core.training.loss import DenoisingLoss, empty_text
 from unianimate_core.training.network import cpu_layers
-from unianimate_core.training.network.drawn_poses import convolve_only_drawn
 from unianimate_core.training.optimizers.groups import make_optimizers
 from unianimate_core.training.settings import TrainingSettings
 
@@ -34,7 +33,7 @@ AS_USED, ADAMW, PYTORCH, FULL = "as used", "AdamW instead of Muon", "PyTorch's l
 
 
 def network(widths: tuple[int, ...]) -> ModelConfig:
-    """Channels of each level; all but the first hold transformers."""
+    """A network with these channels per level; all levels but the first have transformers."""
     return ModelConfig(
         dim=32,
         multipliers=tuple(width // 32 for width in widths),
@@ -48,7 +47,7 @@ def network(widths: tuple[int, ...]) -> ModelConfig:
 
 
 def made_up_clips(batch: int, frames: int, width: int, height: int) -> Clips:
-    """Noise, guided by poses and the reference, whose pose images are black for the most part."""
+    """Noise, guided by poses and a reference. The pose images are mostly black."""
     h, w = height // 8, width // 8
     drawn = torch.zeros(batch, frames + 1, height, width, 3, dtype=torch.uint8)
     drawn[:, :, : int(height * SHARE_DRAWN**0.5), : int(width * SHARE_DRAWN**0.5)] = 200
@@ -68,13 +67,11 @@ def made_up_clips(batch: int, frames: int, width: int, height: int) -> Clips:
 
 
 def training_step(config: ModelConfig, clips: Clips, *, layers: bool, muon: bool, half: bool) -> Callable[[], object]:
-    """layers: those made for CPUs; otherwise PyTorch's, over whole pose images."""
+    """A step of training. layers: use those made for CPUs; otherwise PyTorch's, over whole pose images."""
     torch.manual_seed(0)
     own = {"operations": cpu_layers, "attention": cpu_layers.attention} if layers else {}
     unet = UNet(config, split_bytes=None, **own).train()
     unet.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
-    if layers:
-        convolve_only_drawn(unet)
     settings = TrainingSettings(
         width=64, height=64, optimizer="muon" if muon else "adamw", precision="bf16" if half else "fp32"
     )
@@ -102,7 +99,7 @@ def variants_of(config: ModelConfig, clips: Clips) -> dict[str, Callable[[], obj
 
 
 def measure(widths: tuple[int, ...], size: tuple[int, int], arguments: argparse.Namespace, ceiling: float) -> list[str]:
-    """A row of the table."""
+    """One row of the table."""
     config, clips = network(widths), made_up_clips(arguments.batch, arguments.frames, *size)
     variants = variants_of(config, clips)
     with FlopCounterMode(display=False) as counter:

@@ -1,6 +1,7 @@
-"""Host tests run in a real ComfyUI: that of COMFYUI_PATH, or the one this folder is installed in.
+"""Threads and random examples of all tests, and where the host tests find ComfyUI.
 
-Where there is none, they are skipped and the summary says so in capitals.
+Host tests run in a real ComfyUI: the one that COMFYUI_PATH names, or the one whose custom_nodes folder holds this pack.
+Without either they are skipped, and the summary says so in capitals.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-# Before torch is imported: threads that spin while they wait make tests ten times slower where cores are shared.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+# Before torch is imported. The networks here are so small that more threads make them slower, and processes that tests
+# start inherit this. With one thread a result does not depend on the number of cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import torch
 
@@ -23,21 +25,12 @@ if not torch.cuda.is_available():
 PACK = Path(__file__).resolve().parent.parent
 WITHOUT_HOST = "no ComfyUI was found"
 
-
-# The same examples at every run, or HYPOTHESIS_PROFILE=thorough for 1,000 new ones of each property.
+# quick: the same 100 examples of each property at every run. thorough: 1,000 new ones. A failure prints the line that
+# repeats its example. Properties that run networks have fewer, see tests/support/examples.py.
 QUIET = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow, HealthCheck.data_too_large]}
-settings.register_profile("quick", max_examples=100, derandomize=True, **QUIET)
-settings.register_profile("thorough", max_examples=1000, **QUIET)
+settings.register_profile("quick", max_examples=100, derandomize=True, print_blob=True, **QUIET)
+settings.register_profile("thorough", max_examples=1000, print_blob=True, **QUIET)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
-
-
-@pytest.fixture(scope="module")
-def one_thread():
-    """For networks so small that they gain nothing from more."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def find_comfyui() -> Path | None:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .checkpoint import CheckpointError, files
 from .checkpoint.identify import identify
+from .storage.content_hash import weights_hash
 
 CLIP_FILE = "open_clip_pytorch_model.bin"
 CLIP_SOURCE = f"{CLIP_FILE} (3,944,692,325 bytes, huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K)"
@@ -89,6 +90,18 @@ class ClipEncoder:
         start_of_text = self._config["text_cfg"]["vocab_size"] - 2
         tokens[0, :2] = torch.tensor([start_of_text, start_of_text + 1])
         return self._loaded().encode_text(tokens).float()
+
+    @property
+    def identity(self) -> str:
+        """A hash of the weights."""
+        return weights_hash(self._loaded().state_dict())
+
+    def to(self, device: torch.device | str) -> ClipEncoder:
+        """Move the weights, now or when they are read."""
+        self.device = torch.device(device)
+        if self._model is not None:
+            self._model.to(self.device)
+        return self
 
     def free(self) -> None:
         """Let go of the weights; the next use reads them again."""

@@ -19,7 +19,7 @@ from unianimate_core.drawn_world.characters import DrawnClip
 from unianimate_core.long_video.chain import new_frames, split_segments
 from unianimate_core.long_video.windows import window_ranges
 from unianimate_core.sampling import SamplingSettings
-from unianimate_core.training.data.workers import loaded
+from unianimate_core.training.data.workers import data_loader
 from unianimate_core.vae.autoencoder import Autoencoder
 
 from .animation import ClipAnimator, Given, Precision
@@ -84,7 +84,7 @@ class Bench:
     def _make(self, name: str, works: list[Work]) -> None:
         processes = min(self.processes, len(works))
         options = {"multiprocessing_context": "fork"} if processes else {}
-        made = loaded(_Videos(self.kept, works), processes, batch_size=None, **options)
+        made = data_loader(_Videos(self.kept, works), processes, batch_size=None, **options)
         with closing(made), tqdm(made, desc=name, unit=" clips", total=len(works), disable=not works) as bar:
             for _ in bar:
                 pass

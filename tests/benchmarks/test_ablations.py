@@ -1,4 +1,4 @@
-"""The networks that are compared among equals are trained alike, and differ by what they are said to differ by."""
+"""The networks that the tables compare are trained the same way, and differ only as their names say."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALL = Preset(
         "height": 64,
         "frames": (2,),
         "batch": 2,
-        "rate": 1e-3,
+        "learning_rate": 1e-3,
         "ema_decay": 0.5,
         "precision": "fp32",
     },
@@ -33,7 +33,7 @@ SMALL = Preset(
 
 
 @pytest.fixture(autouse=True)
-def small_preset(monkeypatch, one_thread):
+def small_preset(monkeypatch):
     monkeypatch.setitem(presets.PRESETS, "small", SMALL)
 
 
@@ -43,9 +43,10 @@ def trained(kind, folder, steps=4):
     return load_network(result_of(folder, kind))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
-def test_each_kind_trains_goes_on_and_is_loaded_by_the_tables(kind, tmp_path, capsys):
-    """A run stopped at step 3 and continued ends as one that was not stopped."""
+def test_each_kind_trains_continues_and_loads_in_the_tables(kind, tmp_path, capsys):
+    """A run that stopped at step 3 ends like one that did not stop."""
     whole = trained(kind, tmp_path / "whole")
     trained(kind, tmp_path / "stopped", steps=3)
     continued = trained(kind, tmp_path / "stopped")
@@ -56,8 +57,9 @@ def test_each_kind_trains_goes_on_and_is_loaded_by_the_tables(kind, tmp_path, ca
     assert "wrote" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_one_command_trains_all_on_the_same_data(tmp_path, capsys):
-    """Equal data and settings are what makes them comparable; the kind alone tells their runs apart."""
+    """Equal data and settings make them comparable. Only their kind differs."""
     train_ablation.main(f"{tmp_path} --vae linear --steps 1 --preset small --workers 0".split())
     networks, steps = finished(tmp_path)
     assert steps == 1
@@ -66,22 +68,23 @@ def test_one_command_trains_all_on_the_same_data(tmp_path, capsys):
     assert len(list((tmp_path / "data").iterdir())) == SMALL.characters
 
 
-def test_networks_that_were_not_trained_alike_are_not_compared(tmp_path, capsys):
-    """A network that was trained for longer would be taken for a better one."""
+@pytest.mark.slow
+def test_networks_that_were_trained_differently_are_not_compared(tmp_path, capsys):
+    """A network that trained longer would seem better."""
     trained(UNIFIED, tmp_path, steps=1)
     trained(MAMBA, tmp_path, steps=2)
     with pytest.raises(ValueError, match="mamba was not trained as unified was \\(steps was 1 and is 2\\)"):
         finished(tmp_path)
 
 
-def test_a_kind_that_there_is_not_is_refused(tmp_path, capsys):
+def test_an_unknown_kind_is_refused(tmp_path, capsys):
     with pytest.raises(SystemExit):
         train_ablation.main([str(tmp_path), "unifed", "--vae", "linear"])
     assert "there is no kind 'unifed': choose from unified," in capsys.readouterr().err
 
 
-def test_the_preset_for_comparisons_is_the_minis_recipe_for_less():
-    """What is learnt of it is meant to hold for the mini."""
+def test_the_preset_for_comparisons_is_the_minis_at_a_smaller_size():
+    """Results of comparisons should hold for the mini."""
     small = preset("ablation")
     different = {name for name, value in small.settings.items() if MINI.settings[name] != value}
     assert different == {"width", "height"}
@@ -90,8 +93,8 @@ def test_the_preset_for_comparisons_is_the_minis_recipe_for_less():
     assert 2e6 < sum(parameter.numel() for parameter in UNet(small.network, device="meta").parameters()) < 3e6
 
 
-def test_without_reference_pose_its_encoder_says_and_learns_nothing():
-    """And all else starts as in the unified network."""
+def test_without_a_reference_pose_its_encoder_has_no_effect_and_learns_nothing():
+    """Everything else starts as in the unified network."""
     networks = {kind: network_of(kind, NETWORK, SETTINGS, torch.device("cpu"))[0] for kind in (UNIFIED, WITHOUT_POSE)}
     for name, tensor in networks[UNIFIED].state_dict().items():
         assert torch.equal(tensor, networks[WITHOUT_POSE].state_dict()[name])
@@ -105,8 +108,8 @@ def test_without_reference_pose_its_encoder_says_and_learns_nothing():
     assert not torch.equal(networks[UNIFIED].embed(**given, reference_pose=pose).reference, without.reference)
 
 
-def test_a_separate_reference_network_starts_as_the_unified_one_does():
-    """Residual branches and heads at zero, in the second network too."""
+def test_a_separate_reference_network_starts_like_the_unified_one():
+    """Residual branches start at zero in the second network too."""
     unet, _ = network_of(SEPARATE, NETWORK, replace(SETTINGS, dropout=0.0), torch.device("cpu"))
     stage = unet.reference_network.down[0].stages[0]
     assert not stage.residual.stage_out.conv.weight.any()

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from benchmarks.comparison.animation import ClipAnimator, Given
 from benchmarks.comparison.codec import load_codec
@@ -13,8 +12,6 @@ from tests.benchmarks.made_up import SIZE, animator
 from unianimate_core.drawn_world.characters import draw_clip
 from unianimate_core.sampling import SamplingSettings
 from unianimate_core.vae.tiny import TinyVAE, save_tiny_vae
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_each_condition_reaches_the_network(unet, clips):

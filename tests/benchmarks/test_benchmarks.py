@@ -60,4 +60,4 @@ def test_a_report_tells_a_command_that_can_be_repeated(tmp_path, monkeypatch):
 def test_a_run_without_a_name_is_refused(given, capsys):
     with pytest.raises(SystemExit):
         mini_training.parse([given])
-    assert f"'{given}' is no named run: write NAME=RUN" in capsys.readouterr().err
+    assert f"'{given}' is not a named run: write NAME=RUN" in capsys.readouterr().err

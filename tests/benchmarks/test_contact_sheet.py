@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
-import pytest
 
 from benchmarks import contact_sheet
 from benchmarks.contact_sheet import Column, furthest_frame
 from tests.benchmarks.made_up import SIZE
 from unianimate_core.drawn_world.characters import draw_clip
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_contact_sheet_shows_every_character_in_four_rows(checkpoints, tmp_path, capsys):

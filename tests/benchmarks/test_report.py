@@ -14,9 +14,8 @@ from benchmarks.comparison.scores import Row, Scorer
 from unianimate_core import mini
 from unianimate_core.sampling import SamplingSettings
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 
-
+@pytest.mark.slow
 def test_the_report_holds_every_table_and_says_what_was_not_measured(checkpoints, tmp_path, capsys):
     """From checkpoints to the written report, and again from the kept videos to the same one."""
     command = f"""

@@ -5,15 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import pytest
 
 from benchmarks.comparison.animation import Given
 from benchmarks.comparison.rows import Bench, Network, baselines
 from benchmarks.comparison.scores import Kept, Scorer, above
 from tests.benchmarks.made_up import animator
 from unianimate_core.sampling import SamplingSettings
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_baselines_are_what_they_are_called(unet, clips, tmp_path):

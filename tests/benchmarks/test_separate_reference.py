@@ -11,8 +11,6 @@ from tests.support.tiny_network import TINY
 from unianimate_core.checkpoint import CheckpointError
 from unianimate_core.diffusion import guided
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def test_a_separate_reference_network_starts_without_effect_and_can_learn_one(separate):
     """Its last layers are zero; what they are multiplied with is the reference."""

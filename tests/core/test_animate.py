@@ -25,8 +25,6 @@ from unianimate_core.media.video import video_info
 from unianimate_core.model_files import CHECKPOINT, ModelFiles, find_model
 from unianimate_core.pose import PoseDetector
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory) -> Path:

@@ -1,28 +1,53 @@
-"""Dependencies point one way: nodes -> unianimate_core -> torch."""
+"""Imports point one way: nodes -> unianimate_core -> torch, and within the core from each package to earlier ones."""
 
 from __future__ import annotations
 
-import ast
-import subprocess
-import sys
-from collections.abc import Iterator
+import graphlib
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.support import ROOT
+from tests.support.imports import absolute_imports, import_graph, imports, loaded_after, module_of, python_files
 
-CORE = ROOT / "unianimate_core"
-MODULES = sorted(CORE.rglob("*.py"))
-HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "latent_preview", "nodes"}
-# Not needed for the network: they are installed for poses, encoders, video and evaluation, and imported where used.
-OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "triton", "torchvision", "lpips", "scipy"}
-OPTIONAL |= {"accelerate", "diffusers", "peft", "tensorboard"}
-# Files and rooms of unianimate_core/training, each of which may import only those before it.
+CORE = "unianimate_core"
+# The files and folders of the core. Each imports only itself and those before it.
+ORDER = (
+    "optional",
+    "precision",
+    "config",
+    "storage",
+    "scan",
+    "model",
+    "checkpoint",
+    "diffusion",
+    "sampling",
+    "vae",
+    "encoders",
+    "media",
+    "pose",
+    "driving",
+    "guidance",
+    "drawn_world",
+    "mini",
+    "animator",
+    "long_video",
+    "model_files",
+    "pipeline",
+    "animation",
+    "evaluation",
+    "demo",
+    "training",
+    "commands",
+    "__main__",
+)
+# The same for unianimate_core/training.
 TRAINING = (
     "settings",
     "states",
     "presets",
+    "job",
     "data",
     "network",
     "conditions",
@@ -30,72 +55,101 @@ TRAINING = (
     "loss",
     "optimizers",
     "loop",
+    "vae",
+    "start",
 )
-TRAINING += ("vae", "command")
+HOST = {"comfy", "comfy_api", "comfy_execution", "comfy_extras", "execution", "folder_paths", "latent_preview", "nodes"}
+# Packages of the extras, and kernels for GPUs. The network runs without them.
+OPTIONAL = {"cv2", "onnxruntime", "open_clip", "av", "mamba_ssm", "triton", "torchvision", "lpips", "scipy"}
+OPTIONAL |= {"accelerate", "diffusers", "peft", "tensorboard"}
 
 
-def imported(path: Path) -> Iterator[str]:
-    """The absolute name of all that a file imports anywhere: of modules, or of what it takes out of them."""
-    package = path.relative_to(CORE.parent).parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            above = package[: len(package) - node.level + 1] if node.level else ()
-            assert not node.level or above, f"{path.name} imports from above the package"
-            yield from (".".join([*above, *filter(None, [node.module]), alias.name]) for alias in node.names)
+def assert_none_imports(files: Iterable[Path], forbidden: Callable[[str], bool]) -> None:
+    found = [f"{module_of(path)} imports {name}" for path in files for name in imports(path) if forbidden(name)]
+    assert not found, "\n".join(found)
 
 
-@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(CORE)))
-def test_the_core_knows_nothing_of_the_host(path):
-    """It runs in the demo, in training and in tests, where there is no ComfyUI."""
-    assert not {name.split(".")[0] for name in imported(path)} & HOST
+def top(name: str) -> str:
+    return name.split(".")[0]
 
 
-def room(module: str) -> str | None:
-    """The file or room of training that a module's absolute name lies in; None for what is no part of training."""
-    package, training, *inside = [*module.split("."), "", ""][:3]
-    return inside[0] if (package, training) == ("unianimate_core", "training") and inside[0] else None
+def test_the_core_imports_nothing_of_the_host():
+    """The demo, trainings and tests run where there is no ComfyUI."""
+    assert_none_imports(python_files(CORE), lambda name: top(name) in HOST)
 
 
-def test_the_rooms_of_training_depend_one_way():
-    """Who reads on from settings to command meets nothing before it was told; see training/__init__.py."""
-    found = set()
-    for path in MODULES:
-        own = room(".".join(path.relative_to(CORE.parent).with_suffix("").parts))
-        if own is None or own == "__init__":
-            continue
-        found.add(own)
-        for other in filter(None, map(room, imported(path))):
-            assert TRAINING.index(other) <= TRAINING.index(own), f"{path.relative_to(CORE)} imports {other}"
-    assert found == set(TRAINING)
+def test_the_core_is_imported_relatively():
+    """In ComfyUI the pack has another name and its folder is not on the import path."""
+    offenders = [module_of(path) for path in python_files(CORE, "nodes") if CORE in map(top, absolute_imports(path))]
+    assert not offenders
 
 
-def test_the_nodes_need_nothing_of_the_extras_when_the_host_starts():
-    """ComfyUI's users install no extras; one import of accelerate behind a node would take all nodes away."""
-    modules = set()
-    for path in sorted((CORE.parent / "nodes").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.level >= 2 and (node.module or "").startswith(CORE.name):
-                names = [f"{node.module}.{alias.name}" for alias in node.names]
-                modules |= {node.module, *(name for name in names if is_module(name))}
-    assert f"{CORE.name}.drawn_world.characters" in modules, "UniAnimate Drawn Person draws by it"
-    program = f"import sys, {', '.join(sorted(modules))}; print(*sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=CORE.parent, capture_output=True, text=True, check=True
-    )
-    assert not set(result.stdout.split()) & (OPTIONAL | HOST)
+def test_the_core_has_no_circle_of_imports():
+    """Imports inside functions count: they only hide a circle."""
+    graphlib.TopologicalSorter(import_graph(CORE)).prepare()
 
 
-def is_module(name: str) -> bool:
-    path = CORE.parent.joinpath(*name.split("."))
-    return path.is_dir() or path.with_suffix(".py").is_file()
+@pytest.mark.parametrize(("package", "order"), [(CORE, ORDER), (f"{CORE}.training", TRAINING)])
+def test_packages_import_only_earlier_ones(package, order):
+    """The lists above are an order in which to read: nothing appears before it is explained."""
+
+    def part(module: str) -> str:
+        """The file or folder of the package that a module lies in. Empty for its __init__.py and for all else."""
+        inside = module.removeprefix(f"{package}.")
+        return "" if inside == module else top(inside)
+
+    graph = import_graph(CORE)
+    assert {part(module) for module in graph} - {""} == set(order)
+    places = {name: place for place, name in enumerate(order)} | {"": -1}
+    arrows = [(module, target) for module, targets in graph.items() if part(module) for target in targets]
+    upwards = [f"{module} imports {target}" for module, target in arrows if places[part(target)] > places[part(module)]]
+    assert not upwards, "\n".join(upwards)
+
+
+def test_nothing_imports_the_package_of_the_core_itself():
+    """unianimate_core/__init__.py only forwards to its modules; whatever imports it would run in a circle."""
+    assert [module for module, targets in import_graph(CORE).items() if CORE in targets and module != CORE] == []
+
+
+def test_importing_the_core_loads_nothing_heavy():
+    """ComfyUI imports every pack when it starts; torch comes with the first name that is used."""
+    assert not loaded_after(f"import {CORE}") & (OPTIONAL | HOST | {"torch", "numpy", "safetensors", "einops", "tqdm"})
 
 
 def test_the_network_needs_torch_alone():
-    """A missing codec or a broken onnxruntime must not keep the network from loading, nor slow the host's start."""
-    program = "import sys, unianimate_core.checkpoint, unianimate_core.diffusion; print(*sys.modules)"
-    result = subprocess.run(
-        [sys.executable, "-c", program], cwd=CORE.parent, capture_output=True, text=True, check=True
+    """It loads without OpenCV, PyAV or onnxruntime, even if one of them is broken."""
+    assert not loaded_after(f"import {CORE}.checkpoint, {CORE}.diffusion") & (OPTIONAL | HOST)
+
+
+def test_the_nodes_load_no_extra_when_the_host_starts():
+    """ComfyUI's users install no extras: one import of accelerate behind a node would take all nodes away."""
+    modules = {module_of(path) for path in python_files(CORE)}
+    names = {name for path in python_files("nodes") for name in imports(path) if name.startswith(CORE)}
+    used = {name if name in modules else name.rpartition(".")[0] for name in names}
+    assert f"{CORE}.drawn_world.characters" in used, "UniAnimate Drawn Person draws with it"
+    assert not loaded_after(f"import {', '.join(sorted(used))}") & (OPTIONAL | HOST)
+
+
+def test_tests_share_only_what_is_in_support():
+    """Two test folders meet in tests/support alone, so that each can be read, moved and run by itself."""
+
+    found = []
+    for path in python_files("tests"):
+        shared = ("tests.support", f"{module_of(path.parent)}.")
+        for name in imports(path):
+            alien = top(name) == "tests" and not name.startswith(shared)
+            if alien or ".test_" in name or ".conftest" in name:
+                found.append(f"{module_of(path)} imports {name}")
+    assert not found, "\n".join(found)
+
+
+def test_only_the_tests_of_benchmarks_import_benchmarks():
+    """The others run where a benchmark's packages are missing."""
+    files = [path for path in python_files("tests") if path.parent != ROOT / "tests" / "benchmarks"]
+    assert_none_imports(files, lambda name: top(name) == "benchmarks")
+
+
+def test_benchmarks_share_with_tests_only_what_is_in_support():
+    assert_none_imports(
+        python_files("benchmarks"), lambda name: top(name) == "tests" and not name.startswith("tests.support")
     )
-    assert not set(result.stdout.split()) & (OPTIONAL | HOST)

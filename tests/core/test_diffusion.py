@@ -1,13 +1,14 @@
-"""Samplers as functions of a denoiser: what must hold for any denoiser."""
+"""The noise schedule, DDIM and guidance, with denoisers whose results are known."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.support.examples import examples
 from unianimate_core.diffusion import (
     TIMESTEPS,
     NoiseSchedule,
@@ -31,7 +32,7 @@ def normal(seed: int, shape=SHAPE) -> Tensor:
 
 
 def test_alpha_bar_falls_to_exactly_zero():
-    """A last value of nearly 0 would leak the image's mean into what should be pure noise."""
+    """Any other last value would leak the mean of the image into the noise that sampling starts from."""
     alpha_bar = SCHEDULE.alpha_bar
     assert alpha_bar.dtype == torch.float64
     assert len(alpha_bar) == TIMESTEPS
@@ -40,8 +41,8 @@ def test_alpha_bar_falls_to_exactly_zero():
 
 
 @given(seeds, timesteps)
-def test_prediction_splits_what_noise_was_added(seed, t):
-    """x_t and the v that training asks for give back the image and the noise, at zero SNR too."""
+def test_a_prediction_splits_into_image_and_noise(seed, t):
+    """x_t and the v of training give back the image and the noise, even at zero SNR."""
     x0, noise = normal(seed), normal(seed + 1)
     x_t, v = SCHEDULE.add_noise(x0, noise, t), SCHEDULE.v_target(x0, noise, t)
     found_x0, found_noise = split_prediction(x_t, v, float(SCHEDULE.alpha_bar[t]))
@@ -50,7 +51,7 @@ def test_prediction_splits_what_noise_was_added(seed, t):
 
 
 def test_noise_is_added_at_a_timestep_for_each_of_a_batch():
-    """Training draws one for each clip."""
+    """Training draws a timestep for each clip."""
     x0, noise = normal(0, (2, *SHAPE[1:])), normal(1, (2, *SHAPE[1:]))
     together = SCHEDULE.add_noise(x0, noise, torch.tensor([10, 999]))
     torch.testing.assert_close(together[:1], SCHEDULE.add_noise(x0[:1], noise[:1], 10))
@@ -59,7 +60,7 @@ def test_noise_is_added_at_a_timestep_for_each_of_a_batch():
 
 @given(seeds, timesteps)
 def test_a_step_stays_on_the_path_of_its_image_and_noise(seed, t):
-    """With the true v, DDIM moves along the one path between them: the result is x at the other timestep."""
+    """With the true v, the result of a step is x at the other timestep."""
     x0, noise = normal(seed), normal(seed + 1)
     x_t, v = SCHEDULE.add_noise(x0, noise, t), SCHEDULE.v_target(x0, noise, t)
     target = t // 2
@@ -70,14 +71,14 @@ def test_a_step_stays_on_the_path_of_its_image_and_noise(seed, t):
 
 @pytest.mark.parametrize("alpha_bar_next", [0.0, 0.5, 1.0])
 def test_a_step_from_zero_snr_is_finite(alpha_bar_next):
-    """alpha_bar is exactly 0 there; the usual form of the step divides by its root."""
+    """alpha_bar is exactly 0 there, and the usual form of the step divides by its root."""
     for result in ddim_step(normal(0), normal(1), 0.0, alpha_bar_next):
         assert result.isfinite().all()
 
 
 @given(st.integers(1, TIMESTEPS))
-def test_timesteps_fall_within_the_schedule(steps):
-    """At least as many evaluations as asked for, from noisy to clean, ending at 1."""
+def test_timesteps_decrease_within_the_schedule(steps):
+    """There are at least as many evaluations as steps, and the last is at timestep 1."""
     result = ddim_timesteps(steps)
     assert len(result) >= steps
     assert result == sorted(result, reverse=True)
@@ -92,30 +93,30 @@ def test_impossible_steps_are_refused(steps):
 
 
 class PerfectDenoiser:
-    """Knows the image and says its v; counts what it is asked."""
+    """Returns the true v of its image, and keeps the timesteps of its calls."""
 
     def __init__(self, x0: Tensor):
         self.x0 = x0
-        self.asked: list[int] = []
+        self.timesteps: list[int] = []
 
     def __call__(self, x: Tensor, t: int) -> Tensor:
-        self.asked.append(t)
+        self.timesteps.append(t)
         alpha_bar = float(SCHEDULE.alpha_bar[t])
         return (alpha_bar**0.5 * x - self.x0) / (1 - alpha_bar) ** 0.5
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(seeds, st.integers(1, 60))
 def test_a_perfect_denoiser_gives_the_image(seed, steps):
-    """From any noise, in any number of steps: the clean ending returns x0 itself, with one evaluation a timestep."""
+    """From any noise and in any number of steps, the clean ending returns x0, with one evaluation a timestep."""
     denoiser = PerfectDenoiser(normal(seed))
     result = ddim_sample(denoiser, normal(seed + 1), steps)
     torch.testing.assert_close(result, denoiser.x0, rtol=1e-6, atol=1e-6)
-    assert denoiser.asked == ddim_timesteps(steps)
+    assert denoiser.timesteps == ddim_timesteps(steps)
 
 
 def test_the_upstream_ending_leaves_the_noise_of_timestep_zero():
-    """The authors' last step goes to alpha_bar[0], not to a clean image."""
+    """The authors' last step goes to alpha_bar[0], which leaves a little noise."""
     x0 = torch.zeros(SHAPE, dtype=torch.float64)
     noise = normal(0)
     result = ddim_sample(PerfectDenoiser(x0), noise, 30, ending="upstream")
@@ -129,7 +130,7 @@ def test_an_unknown_ending_is_refused():
 
 
 def test_the_callback_sees_every_step_and_can_stop_the_run():
-    """Progress, previews and interruption hang on it."""
+    """Progress bars, previews and interruption use it."""
     seen = []
 
     class Interrupted(Exception):
@@ -144,11 +145,11 @@ def test_the_callback_sees_every_step_and_can_stop_the_run():
     with pytest.raises(Interrupted):
         ddim_sample(denoiser, normal(1), 30, callback=callback)
     assert seen == [(step, 31, SHAPE) for step in range(3)]
-    assert len(denoiser.asked) == 3, "nothing is evaluated after the interruption"
+    assert len(denoiser.timesteps) == 3, "nothing is evaluated after the interruption"
 
 
 class CountingUNet:
-    """Stands for the network: v is 1 where it sees a reference, else 0; counts its work."""
+    """A stand-in for the network: v is 1 with a reference and 0 without. It counts its evaluations."""
 
     def __init__(self):
         self.embedded: list[dict] = []
@@ -165,8 +166,8 @@ class CountingUNet:
 
 
 @pytest.mark.parametrize(("scale", "evaluations"), [(1, 31), (1.0, 31), (2.5, 62), (0, 62)])
-def test_evaluations_of_a_run(scale, evaluations):
-    """Scale 1 costs one pass a step, any other two; conditions are embedded once a clip, never once a step."""
+def test_guidance_doubles_the_evaluations_of_a_run(scale, evaluations):
+    """Scale 1 costs one pass a step, any other scale two. Conditions are embedded once a clip."""
     unet = CountingUNet()
     denoiser = guided(unet, {"reference_latent": normal(0)}, normal(1), scale)  # pyright: ignore[reportArgumentType]
     ddim_sample(denoiser, normal(2), 30)
@@ -175,7 +176,7 @@ def test_evaluations_of_a_run(scale, evaluations):
 
 
 def test_guidance_extrapolates_from_the_text_alone():
-    """v_uncond + s (v_cond - v_uncond); the unconditional pass has no image, pose or reference."""
+    """v_uncond + s (v_cond - v_uncond), where the unconditional pass has no image, pose or reference."""
     unet = CountingUNet()
     text = normal(1)
     denoiser = guided(unet, {"reference_latent": normal(0)}, text, 2.5)  # pyright: ignore[reportArgumentType]
@@ -195,12 +196,12 @@ def test_the_same_seed_gives_the_same_noise(seed, offset):
 
 @given(seeds, st.integers(1, 6), st.integers(1, 6))
 def test_a_longer_clip_begins_with_the_same_noise(seed, frames, more):
-    """Frames are drawn one after the other, so a clip can be made longer without becoming another one."""
+    """A clip can be made longer without changing its beginning."""
     assert torch.equal(noise_of(seed, frames + more, 0)[:, :, :frames], noise_of(seed, frames, 0))
 
 
 def test_offset_noise_shifts_each_frame_and_channel_as_a_whole():
-    """0.1 times one number for each, on top of standard normal noise."""
+    """It adds 0.1 times one normal number for each frame and channel to standard normal noise."""
     shift = noise_of(0, 200, 0.1) - noise_of(0, 200, 0)
     assert shift.flatten(3).std(-1).max() < 1e-6
     assert shift.std() == pytest.approx(0.1, rel=0.1)
@@ -209,13 +210,13 @@ def test_offset_noise_shifts_each_frame_and_channel_as_a_whole():
 
 @given(seeds)
 def test_noise_prior_at_the_last_timestep_is_the_noise(seed):
-    """Zero terminal SNR: nothing of the reference is left there."""
+    """At zero terminal SNR nothing of the reference is left."""
     noise = normal(seed)
     torch.testing.assert_close(noise_prior(normal(seed + 1, (1, 4, 1, 4, 2)), noise, 999), noise)
 
 
 @pytest.mark.parametrize("t", [-1, 1000])
 def test_an_impossible_noise_prior_is_refused(t):
-    """A negative index would quietly mean the schedule's other end."""
+    """A negative index would silently count from the other end of the schedule."""
     with pytest.raises(ValueError, match=f"timestep is {t}: give 0 to 999"):
         noise_prior(normal(0, (1, 4, 1, 4, 2)), normal(1), t)

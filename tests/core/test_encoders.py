@@ -1,4 +1,4 @@
-"""Both encoders of an OpenCLIP file, on a made-up file of a few kilobytes."""
+"""The image and text encoders of an OpenCLIP file, on a random network of a few kilobytes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ CONFIG = {
 
 @pytest.fixture(scope="module")
 def clip():
-    """open_clip's own network, every weight away from its initial value."""
+    """The network of open_clip, with every weight away from its initial value."""
     generator = torch.Generator().manual_seed(0)
     model = open_clip.CLIP(**CONFIG).eval().requires_grad_(False)
     for weight in model.parameters():
@@ -43,7 +43,7 @@ def image():
 
 
 def test_image_is_the_projected_embedding_without_normalization(clip, clip_file, image):
-    """The released network was trained on embeddings as long as they come."""
+    """The released network was trained on embeddings that are not normalized."""
     pixels = normalize_for_clip(resize_for_clip(image, 28))
     expected = clip.encode_image(pixels, normalize=False)[:, None]
 
@@ -54,7 +54,7 @@ def test_image_is_the_projected_embedding_without_normalization(clip, clip_file,
 
 
 def test_empty_text_is_the_layer_before_the_last_then_the_final_norm(clip, clip_file):
-    """Another layer, or no norm, would give the network a context it never saw."""
+    """Training used this context; another layer, or no norm, would give other states."""
     states = []
     handle = clip.transformer.resblocks[-2].register_forward_hook(lambda module, args, output: states.append(output))
     start_and_end_of_text = torch.tensor([[48, 49] + [0] * 75])
@@ -78,7 +78,7 @@ def test_a_safetensors_file_gives_the_same(clip, clip_file, image, tmp_path):
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 0.01), (torch.bfloat16, 0.08)])
 def test_half_precision_stays_close(clip_file, image, dtype, tolerance):
-    """States are about 1 in size; a half-precision number has 11 bits, a bfloat16 8, and a few layers lose some."""
+    """States are near 1. fp16 has 11 bits and bf16 has 8, of which a few layers lose some."""
     full, half = ClipEncoder(clip_file, config=CONFIG), ClipEncoder(clip_file, config=CONFIG, dtype=dtype)
     for exact, close in ((full.image(image), half.image(image)), (full.empty_text(), half.empty_text())):
         assert close.dtype == torch.float32
@@ -86,7 +86,7 @@ def test_half_precision_stays_close(clip_file, image, dtype, tolerance):
 
 
 def test_weights_are_read_once_and_again_after_free(clip_file, image, monkeypatch):
-    """Four gigabytes are slow to read and heavy to keep."""
+    """Four gigabytes take long to read and much memory to keep."""
     from unianimate_core.checkpoint import files
 
     reads = []
@@ -103,7 +103,7 @@ def test_weights_are_read_once_and_again_after_free(clip_file, image, monkeypatc
 
 
 def test_resizing_stretches_the_whole_image_in_8_bit_steps():
-    """No crop: the authors stretched, and what lies at the border counts."""
+    """The authors stretch without a crop, so the border of the image counts."""
     image = torch.zeros(1, 3, 64, 32)
     image[:, :, :, 16:] = 1
     square = resize_for_clip(image, 8)
@@ -115,13 +115,13 @@ def test_resizing_stretches_the_whole_image_in_8_bit_steps():
     torch.testing.assert_close(steps, steps.round(), atol=1e-4, rtol=0)
 
 
-def test_an_absent_file_is_named_with_its_size_and_source(tmp_path):
+def test_a_missing_file_is_named_with_its_size_and_source(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"no file .*missing\.bin: download .*3,944,692,325 bytes.*laion"):
         ClipEncoder(tmp_path / "missing.bin", config=CONFIG)
 
 
 def test_a_clip_of_another_size_is_refused(clip_file, image):
-    """Without a configuration the file must be ViT-H/14."""
+    """Without a configuration the file must hold ViT-H/14."""
     with pytest.raises(CheckpointError, match=r"is not OpenCLIP ViT-H/14, it looks like an OpenCLIP or CLIP file"):
         ClipEncoder(clip_file).image(image)
 
@@ -133,21 +133,21 @@ def test_a_clip_of_another_size_is_refused(clip_file, image):
         ({"x": torch.zeros(2)}, r"is not OpenCLIP ViT-H/14 \(\S+ is absent\)"),
     ],
 )
-def test_another_file_is_called_what_it_is(tensors, message, tmp_path):
+def test_the_message_names_the_kind_of_another_file(tensors, message, tmp_path):
     save_file(tensors, tmp_path / "other.safetensors")
     with pytest.raises(CheckpointError, match=message):
         ClipEncoder(tmp_path / "other.safetensors", config=CONFIG).empty_text()
 
 
 def test_a_deeper_network_is_refused(clip, tmp_path):
-    """Its first layers would fit, and its results would be wrong."""
+    """Its first layers fit, but its results would be wrong."""
     more = {"transformer.resblocks.3.ln_1.weight": torch.ones(32)}
     save_file(clip.state_dict() | more, tmp_path / "deep.safetensors")
     with pytest.raises(CheckpointError, match=r"transformer\.resblocks\.3\.ln_1\.weight is one too many"):
         ClipEncoder(tmp_path / "deep.safetensors", config=CONFIG).empty_text()
 
 
-def test_a_image_of_another_layout_is_refused(clip_file):
+def test_an_image_of_another_layout_is_refused(clip_file):
     with pytest.raises(ValueError, match=r"image has shape \(1, 40, 50, 3\): give RGB as"):
         ClipEncoder(clip_file, config=CONFIG).image(torch.zeros(1, 40, 50, 3))
 
@@ -156,3 +156,21 @@ def test_without_open_clip_the_message_says_how_to_install_it(clip_file, monkeyp
     monkeypatch.setitem(sys.modules, "open_clip", None)
     with pytest.raises(ImportError, match=r'pip install -e "\.\[clip\]"'):
         ClipEncoder(clip_file)
+
+
+def test_an_encoder_moves_now_and_when_it_is_read(clip_file, image):
+    """The pipeline keeps it in main memory while the network samples."""
+    encoder = ClipEncoder(clip_file, config=CONFIG).to("meta")
+    assert encoder.device == torch.device("meta")
+    assert next(encoder._loaded().parameters()).is_meta
+    here = ClipEncoder(clip_file, config=CONFIG)
+    expected = here.image(image)
+    assert torch.equal(here.to("cpu").image(image), expected)
+
+
+def test_the_identity_is_that_of_the_weights(clip, clip_file, tmp_path):
+    """A long video that another encoder guides must not be continued."""
+    other = {name: weight + 1 for name, weight in clip.state_dict().items()}
+    torch.save(other, tmp_path / "other.bin")
+    identities = [ClipEncoder(path, config=CONFIG).identity for path in (clip_file, clip_file, tmp_path / "other.bin")]
+    assert identities[0] == identities[1] != identities[2]

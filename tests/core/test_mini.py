@@ -1,4 +1,4 @@
-"""What comes with the pack: small enough for a clone, in half precision, and what its names say."""
+"""The networks that come with the pack: their size, precision and temporal modules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from unianimate_core.checkpoint import read_checkpoint
 from unianimate_core.checkpoint.names import precision_of
 
 
-def test_the_small_models_are_small_together():
+def test_all_files_of_the_mini_take_less_than_30_mb():
     """Everybody who clones the pack downloads them."""
     assert sum(path.stat().st_size for path in mini.FOLDER.rglob("*") if path.is_file()) < 30e6
 
@@ -23,7 +23,7 @@ def test_each_network_holds_the_temporal_module_of_its_name():
 
 
 def test_the_networks_are_stored_in_half_precision():
-    """But for what a Mamba needs exactly."""
+    """Only the decays and gates of a Mamba stay in fp32."""
     for path in (mini.TRANSFORMER, mini.MAMBA):
         with safe_open(path, "pt") as file:
             dtypes = {name: file.get_tensor(name).dtype for name in file.keys()}  # noqa: SIM118

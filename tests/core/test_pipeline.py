@@ -20,7 +20,6 @@ from unianimate_core.media.video import read_frames, video_info, video_writer
 from unianimate_core.pipeline import segments_folder
 from unianimate_core.pose import draw_poses
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 QUICK = replace(mini.SETTINGS, steps=1)
 CHAIN = LongVideoSettings(segment_length=3)
 
@@ -167,6 +166,29 @@ def test_wrong_files_are_refused_in_one_sentence(given, error, message):
 def test_an_unknown_mini_is_refused():
     with pytest.raises(ValueError, match="temporal is 'lstm': choose transformer or mamba"):
         UniAnimatePipeline.mini("lstm")
+
+
+def test_clip_guides_the_network(pipe, person):
+    """Its text states and its embedding of the part of the reference image that the clip shows."""
+    seen = []
+
+    class Clip:
+        identity = "clip"
+
+        def to(self, device):
+            return self
+
+        def empty_text(self):
+            return torch.ones(1, 77, pipe.unet.config.context_dim)
+
+        def image(self, image):
+            seen.append(tuple(image.shape))
+            return torch.ones(1, 1, pipe.unet.config.context_dim)
+
+    guided = UniAnimatePipeline(pipe.unet, pipe.vae, Clip(), settings=QUICK)  # pyright: ignore[reportArgumentType]
+    frames = guided(*arguments(person, 2), progress=False)
+    assert seen == [(1, 3, 64, 64)]
+    assert not np.array_equal(frames, pipe(*arguments(person, 2), QUICK, progress=False))
 
 
 def test_models_move_to_the_device_and_back(pipe, person):

@@ -23,8 +23,8 @@ from tests.support import ROOT
 PACK = ROOT
 PACK_NAME = "comfyui-unianimate"
 PACK_PARTS = ("__init__.py", "nodes", "unianimate_core", "workflows", "web", "locales", "models")
-START_SECONDS = 180
-RUN_SECONDS = 300
+START_SECONDS = 600
+RUN_SECONDS = 900
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""A LoRA that our trainer made works in ComfyUI's loader as if it were merged into the weights."""
+"""A LoRA from our trainer has the same effect in ComfyUI's loader as merged into the weights."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from tests.host.made_up import CHECKPOINT
 from tests.support.training import RUN, SETTINGS, Squares, linear
 from unianimate_core.checkpoint import load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import metadata_of
-from unianimate_core.training.data.prepare import prepare, prepared
-from unianimate_core.training.loop.job import Job
-from unianimate_core.training.loop.trainer import make_accelerator, train
+from unianimate_core.training.data.prepare import prepare_sequences, prepared_sequences
+from unianimate_core.training.loop.run import Run
+from unianimate_core.training.loop.trainer import make_accelerator, train_run
 from unianimate_core.training.loss import DenoisingLoss, empty_text
 from unianimate_core.training.network.lora import LoraAdapters
 from unianimate_core.training.network.weights import loaded_unet
@@ -25,20 +25,20 @@ RANK = 2
 
 
 def trained_lora(checkpoint, folder):
-    """A few steps at a high rate, so that it changes something."""
-    settings = replace(SETTINGS, lora_rank=RANK, rate=0.05, dropout=0.0, ema_decay=0.0)
+    """The file of a LoRA trained for a few steps at a high learning rate, so that it has a visible effect."""
+    settings = replace(SETTINGS, lora_rank=RANK, learning_rate=0.05, dropout=0.0, ema_decay=0.0)
     unet = loaded_unet(checkpoint, dropout=0.0, device=torch.device("cpu"))
-    prepare(Squares(), folder / "data", linear())
-    job = Job(
+    prepare_sequences(Squares(), folder / "data", linear())
+    run = Run(
         folder=folder / "run",
         settings=settings,
-        run=replace(RUN, steps=3),
+        run_settings=replace(RUN, steps=3),
         unet=unet,
         trained=LoraAdapters(unet, RANK),
         loss=DenoisingLoss(unet, empty_text(unet.config), settings),
-        sequences=prepared(Squares(), folder / "data", linear()),
+        sequences=prepared_sequences(Squares(), folder / "data", linear()),
     )
-    return train(job, make_accelerator(settings))
+    return train_run(run, make_accelerator(settings))
 
 
 def merged(checkpoint, lora) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -52,7 +52,7 @@ def merged(checkpoint, lora) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
     return {name: tensor.contiguous() for name, tensor in tensors.items()}, metadata_of(unet.config)
 
 
-def test_a_trained_lora_is_as_good_as_merged(host, workflow, tmp_path):
+def test_a_loaded_lora_equals_one_merged_into_the_weights(host, workflow, tmp_path):
     models = host.base / "models"
     checkpoint = models / "unianimate" / CHECKPOINT
     lora = trained_lora(checkpoint, tmp_path)
@@ -69,5 +69,5 @@ def test_a_trained_lora_is_as_good_as_merged(host, workflow, tmp_path):
     expected, _ = latent_of(host, graph, sampler)
 
     assert "lora key not loaded" not in host.log()
-    assert (expected - plain).norm() > 0.01 * plain.norm(), "the LoRA changes too little to be seen"
+    assert (expected - plain).norm() > 0.01 * plain.norm(), "the LoRA has no visible effect"
     assert (adapted - expected).norm() < 0.02 * (expected - plain).norm()

@@ -83,6 +83,7 @@ def test_conditions_of_batch_one_serve_the_whole_batch():
     assert error < 1e-5
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_one_step_is_one_graph():
     """torch.compile gains most where nothing breaks the graph; another timestep or strength must not compile again."""

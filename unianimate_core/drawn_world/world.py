@@ -1,19 +1,20 @@
-"""The drawn world's extent, and how it is divided so that no split holds what another one does.
+"""What occurs in the drawn world, and how it is divided into disjoint splits.
 
-A character is a combination of attributes (skin, hair, clothes, colors), a motion one of parameters (family, tempo,
-reach, heading). Each combination is a cell, numbered by one index an attribute; the sum of the indices modulo 10
-says whose it is: 0 validation, 1 test, the rest training. So every single attribute occurs in all splits, and no
-combination in two. The seeds of the three splits are streams of their own besides.
+A character is a combination of attributes (skin, hair, clothes, colors). A motion is a combination of parameters
+(family, tempo, reach, heading). Each combination is a cell: one index per attribute. The sum of the indices modulo 10
+assigns the cell to a split: 0 validation, 1 test, otherwise training. So every single attribute occurs in all splits,
+and no combination occurs in two. Each split also has its own stream of random numbers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
+CastName = Literal["people", "storybook"]
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
@@ -21,7 +22,30 @@ BACKGROUNDS = ("plain", "gradient", "textured")
 PATTERNS = ("plain", "stripes", "bars", "checks", "dots", "motif", "halves")
 MOTIONS = ("wave", "walk", "dance", "squat", "turn", "lean", "jump", "box", "kick", "gesture")
 SEATED_MOTIONS = ("wave", "turn", "lean", "box", "gesture")
-"""Those that somebody who sits can do."""
+"""Motions that a seated person can do."""
+STORYBOOK_MOTIONS = ("wave", "walk", "dance", "squat", "jump", "circle", "balance", "kick", "cheer")
+
+OFFERS: dict[str, dict[str, Any]] = {
+    "people": {
+        "backgrounds": BACKGROUNDS,
+        "patterns": PATTERNS,
+        "motions": MOTIONS,
+        "seated_share": 0.12,
+        "small_share": 0.12,
+        "child_share": 0.25,
+        "largest_heading": 40.0,
+    },
+    "storybook": {
+        "backgrounds": ("plain", "gradient"),
+        "patterns": ("plain", "halves"),
+        "motions": STORYBOOK_MOTIONS,
+        "seated_share": 0.0,
+        "small_share": 0.0,
+        "child_share": 0.0,
+        "largest_heading": 12.0,
+    },
+}
+"""What each cast offers, which is what occurs unless settings choose."""
 
 RESIDUES = 10
 _STREAM = 0x5EED
@@ -29,24 +53,31 @@ _STREAM = 0x5EED
 
 @dataclass(frozen=True)
 class WorldSettings:
-    """Who and what occurs; the defaults are the whole world, fewer kinds suit small networks.
+    """What occurs in the clips. Everything that is left out is all that the cast offers.
 
-    backgrounds, patterns (of clothes), motions: the kinds that occur, from BACKGROUNDS, PATTERNS and MOTIONS.
-    seated_share, small_share, child_share: of clips, 0..1; small people fill about half of the canvas.
-    largest_heading: degrees by which a person may be turned away from the viewer, 0..60; motions add to it.
+    cast: "people" (the whole world), or "storybook", round characters with large heads that small networks can learn.
+    backgrounds, patterns (of clothes), motions: the kinds that occur; see OFFERS.
+    seated_share, small_share, child_share: shares of the clips, 0..1. Small people fill about half of the canvas.
+    largest_heading: how far a person may face away from the viewer, 0..60 degrees; motions of "people" add to it.
     """
 
-    backgrounds: tuple[str, ...] = BACKGROUNDS
-    patterns: tuple[str, ...] = PATTERNS
-    motions: tuple[str, ...] = MOTIONS
-    seated_share: float = 0.12
-    small_share: float = 0.12
-    child_share: float = 0.25
-    largest_heading: float = 40.0
+    cast: CastName = "people"
+    backgrounds: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType]
+    patterns: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType]
+    motions: tuple[str, ...] = None  # pyright: ignore[reportAssignmentType]
+    seated_share: float = None  # pyright: ignore[reportAssignmentType]
+    small_share: float = None  # pyright: ignore[reportAssignmentType]
+    child_share: float = None  # pyright: ignore[reportAssignmentType]
+    largest_heading: float = None  # pyright: ignore[reportAssignmentType]
 
     def __post_init__(self) -> None:
-        for name, known in (("backgrounds", BACKGROUNDS), ("patterns", PATTERNS), ("motions", MOTIONS)):
-            chosen = getattr(self, name)
+        if self.cast not in OFFERS:
+            raise ValueError(f"cast is {self.cast!r}: choose one of {', '.join(OFFERS)}")
+        for name, offered in OFFERS[self.cast].items():
+            if getattr(self, name) is None:
+                object.__setattr__(self, name, offered)
+        for name in ("backgrounds", "patterns", "motions"):
+            chosen, known = getattr(self, name), OFFERS[self.cast][name]
             if not chosen or not set(chosen) <= set(known):
                 raise ValueError(f"{name} is {tuple(chosen)}: choose at least one of {', '.join(known)}")
         for name in ("seated_share", "small_share", "child_share"):
@@ -54,6 +85,11 @@ class WorldSettings:
                 raise ValueError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
         if not 0 <= self.largest_heading <= 60:
             raise ValueError(f"largest_heading is {self.largest_heading}: give 0 to 60 degrees")
+        if self.cast == "storybook" and (self.seated_share or self.child_share):
+            raise ValueError(
+                f"seated_share is {self.seated_share}, child_share {self.child_share}: the storybook cast has no such "
+                "characters, so leave both 0"
+            )
         if self.seated_share and not set(self.motions) & set(SEATED_MOTIONS):
             raise ValueError(
                 f"motions is {tuple(self.motions)}, none of which can be done seated: "
@@ -62,16 +98,22 @@ class WorldSettings:
 
 
 WHOLE_WORLD = WorldSettings()
+"""All of the cast "people"."""
+STORYBOOK = WorldSettings(cast="storybook")
+"""All of the cast "storybook"."""
 
 
 def split_of(cell: Sequence[int]) -> Split:
-    """Whose a cell is. cell: one index an attribute."""
+    """The split that a cell belongs to. cell: one index per attribute."""
     residue = sum(cell) % RESIDUES
     return "validation" if residue == 0 else "test" if residue == 1 else "train"
 
 
 def random_stream(split: Split, seed: int) -> np.random.Generator:
-    """Random numbers of one clip, the same in every process. Raises ValueError for an unknown split or seed."""
+    """The random numbers of one clip, the same in every process.
+
+    Raises ValueError if the split is unknown or the seed is negative.
+    """
     if split not in SPLITS:
         raise ValueError(f"split is {split!r}: choose one of {', '.join(SPLITS)}")
     if seed < 0:
@@ -79,9 +121,12 @@ def random_stream(split: Split, seed: int) -> np.random.Generator:
     return np.random.Generator(np.random.PCG64([_STREAM, SPLITS.index(split), seed]))
 
 
-def random_cell(random: np.random.Generator, split: Split, sizes: Sequence[Sequence[int]]) -> tuple[int, ...]:
-    """A cell of the split. sizes: for each attribute the indices that may occur; one must have RESIDUES in a row."""
+def random_cell(random: np.random.Generator, split: Split, choices: Sequence[Sequence[int]]) -> tuple[int, ...]:
+    """A random cell of the split.
+
+    choices: for each attribute, the indices that may occur; one attribute needs RESIDUES consecutive indices.
+    """
     while True:
-        cell = tuple(int(random.choice(indices)) for indices in sizes)
+        cell = tuple(int(random.choice(indices)) for indices in choices)
         if split_of(cell) == split:
             return cell

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ..config import NORM_GROUPS
 
@@ -31,6 +32,12 @@ def silu_(x: Tensor) -> Tensor:
     return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
+def first_image_layer(x: Tensor, conv: nn.Conv2d) -> Tensor:
+    """The first layer of an image encoder: convolution, SiLU, mean of each 2x2 places."""
+    height, width = x.shape[2:]
+    return F.adaptive_avg_pool2d(silu_(conv(x)), (height // 2, width // 2))
+
+
 @dataclass
 class Backend:
     """What every module is built with.
@@ -41,6 +48,7 @@ class Backend:
     dropout: share of values dropped in residual blocks while training.
     scan: the back end of selective_scan, for the temporal Mamba.
     split_bytes: wide intermediate results are made in pieces of at most about this size; None makes them whole.
+    gradient_checkpointing: in training, stages store only their input and compute their activations twice.
     """
 
     operations: Any = nn
@@ -51,6 +59,7 @@ class Backend:
     dropout: float = 0.0
     split_bytes: int | None = 128 * 2**20
     scan: str = "auto"
+    gradient_checkpointing: bool = False
 
     def linear(self, channels_in: int, channels_out: int, *, bias: bool = True) -> nn.Linear:
         return self.operations.Linear(channels_in, channels_out, bias=bias, dtype=self.dtype, device=self.device)
@@ -83,11 +92,25 @@ class Backend:
         """Whether layers are made with initial values. Those of a host are not: its files bring them."""
         return getattr(self.operations, "INITIALIZES", self.operations is nn)
 
+    @property
+    def first_pose_layer(self) -> Callable[[Tensor, nn.Conv2d], Tensor]:
+        """The first layer of a pose encoder: (images n 3 H W, convolution) to n c H/2 W/2.
+
+        operations may provide a faster one for drawn poses, which are mostly black.
+        """
+        return getattr(self.operations, "first_pose_layer", first_image_layer)
+
     def group_norm(self, channels: int, eps: float) -> nn.GroupNorm:
         return self.operations.GroupNorm(NORM_GROUPS, channels, eps=eps, dtype=self.dtype, device=self.device)
 
     def layer_norm(self, channels: int) -> nn.LayerNorm:
         return self.operations.LayerNorm(channels, eps=1e-5, dtype=self.dtype, device=self.device)
+
+    def run_stage(self, stage: Callable[..., Tensor], *inputs: Any) -> Tensor:
+        """stage(*inputs), see gradient_checkpointing."""
+        if self.gradient_checkpointing and torch.is_grad_enabled():
+            return checkpoint(stage, *inputs, use_reentrant=False)  # pyright: ignore[reportReturnType]
+        return stage(*inputs)
 
     @contextmanager
     def smaller_pieces(self, parts: int = 4) -> Iterator[None]:

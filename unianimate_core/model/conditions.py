@@ -6,6 +6,7 @@ None of it depends on the noise, so it is embedded once a clip and used at every
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -14,9 +15,10 @@ from einops import rearrange
 from torch import Tensor, nn
 
 from ..config import LATENT_CHANNELS, POSE_FEATURES, REFERENCE_FEATURES, ModelConfig
-from .backend import MAX_SEQUENCES, Backend, silu_
+from .backend import MAX_SEQUENCES, Backend, first_image_layer, silu_
 
 HIDDEN = 32
+FirstLayer = Callable[[Tensor, nn.Conv2d], Tensor]
 
 
 @dataclass(frozen=True)
@@ -84,9 +86,10 @@ class FrameMixer(nn.Module):
 class ImageEncoder(nn.Module):
     """Images to features of an eighth of their size: three convolutions of each, then the mixer across frames."""
 
-    def __init__(self, features: int, backend: Backend):
+    def __init__(self, features: int, backend: Backend, first_layer: FirstLayer = first_image_layer):
         super().__init__()
         self.backend = backend
+        self.first_layer = first_layer
         self.conv1 = backend.conv(3, HIDDEN)
         self.conv2 = backend.conv(HIDDEN, HIDDEN, stride=2)
         self.conv3 = backend.conv(HIDDEN, features, stride=2)
@@ -104,9 +107,7 @@ class ImageEncoder(nn.Module):
         return rearrange(features, "(b f) c h w -> b c f h w", b=len(images))
 
     def _convolve(self, x: Tensor) -> Tensor:
-        height, width = x.shape[2:]
-        x = silu_(self.conv1(x))
-        x = F.adaptive_avg_pool2d(x, (height // 2, width // 2))
+        x = self.first_layer(x, self.conv1)
         x = silu_(self.conv2(x))
         return self.conv3(x)
 
@@ -148,10 +149,10 @@ class ConditionEncoder(nn.Module):
 
     def __init__(self, config: ModelConfig, backend: Backend):
         super().__init__()
-        self.pose = ImageEncoder(POSE_FEATURES, backend)
+        self.pose = ImageEncoder(POSE_FEATURES, backend, backend.first_pose_layer)
         self.first_frame = ImageEncoder(POSE_FEATURES, backend)
         self.reference = LatentEncoder(REFERENCE_FEATURES, backend)
-        self.reference_pose = ImageEncoder(REFERENCE_FEATURES, backend)
+        self.reference_pose = ImageEncoder(REFERENCE_FEATURES, backend, backend.first_pose_layer)
         self.image_tokens = ImageTokens(config.context_dim, config.image_tokens, backend)
 
     def forward(

@@ -37,10 +37,14 @@ class Stem(nn.Module):
 
     def __init__(self, config: ModelConfig, backend: Backend):
         super().__init__()
+        self.backend = backend
         self.conv = backend.conv(REFERENCE_FEATURES, config.dim)
         self.temporal = TemporalModule(config.dim, config.stem_width, config, backend)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
+        return self.backend.run_stage(self._forward, x, frames)
+
+    def _forward(self, x: Tensor, frames: int) -> Tensor:
         return self.temporal(self.conv(x), frames)
 
 
@@ -49,6 +53,7 @@ class Stage(nn.Module):
 
     def __init__(self, channels_in: int, channels_out: int, attends: bool, config: ModelConfig, backend: Backend):
         super().__init__()
+        self.backend = backend
         self.residual = ResidualBlock(channels_in, channels_out, config.time_dim, backend)
         self.spatial = self.temporal = None
         if attends:
@@ -57,6 +62,9 @@ class Stage(nn.Module):
             self.temporal = TemporalModule(channels_out, channels_out, config, backend)
 
     def forward(self, x: Tensor, time: Tensor, context: Tensor, frames: int) -> Tensor:
+        return self.backend.run_stage(self._forward, x, time, context, frames)
+
+    def _forward(self, x: Tensor, time: Tensor, context: Tensor, frames: int) -> Tensor:
         x = self.residual(x, time, frames)
         if self.spatial is not None and self.temporal is not None:
             x = self.spatial(x, context)

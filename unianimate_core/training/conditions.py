@@ -1,4 +1,4 @@
-"""A batch's conditions as the network sees them; those that are dropped (data/dropping.py) contribute nothing.
+"""The embedded conditions of a batch. A dropped condition (see data/dropping.py) contributes zeros.
 
 Source: UniAnimate, section 3.2, training and inference.
 """
@@ -16,17 +16,17 @@ from ..model import Conditions, UNet
 
 
 def embed_kept(unet: UNet, text: Tensor, given: Mapping[str, Tensor | None], kept: Mapping[str, Tensor]) -> Conditions:
-    """The embedded conditions of a batch of clips each of which keeps its own.
+    """The embedded conditions of a batch of clips, each with the conditions that it keeps.
 
-    text: 1 n C. given: keywords of UNet.forward but the text; kept: for each of DROPPABLE, b bool. Only what is kept
-    is computed, but always one clip's, so that every process has gradients of the same parameters.
+    text: 1 n C. given: keywords of UNet.forward except the text. kept: b bool for each of DROPPABLE. Encodes only the
+    clips that keep a condition, but at least one, so that every process has gradients of the same parameters.
     """
     encoder = unet.conditions
-    pose = _of_kept(encoder.pose, kept["pose"], given["pose"])
-    first_frame = _of_kept(encoder.first_frame, kept["first_frame"], given["first_frame"])
-    tokens = _of_kept(encoder.image_tokens, kept["image"], given["image"])
-    reference = _of_kept(encoder.reference, kept["reference"], given["reference_latent"])
-    reference_pose = _of_kept(
+    pose = _encode_kept(encoder.pose, kept["pose"], given["pose"])
+    first_frame = _encode_kept(encoder.first_frame, kept["first_frame"], given["first_frame"])
+    tokens = _encode_kept(encoder.image_tokens, kept["image"], given["image"])
+    reference = _encode_kept(encoder.reference, kept["reference"], given["reference_latent"])
+    reference_pose = _encode_kept(
         encoder.reference_pose, kept["reference"] & kept["reference_pose"], given["reference_pose"]
     )
     if reference is not None and reference_pose is not None:
@@ -34,8 +34,8 @@ def embed_kept(unet: UNet, text: Tensor, given: Mapping[str, Tensor | None], kep
     return Conditions(encoder.context(text, tokens), pose=pose, first_frame=first_frame, reference=reference)
 
 
-def _of_kept(encode: Callable[[Tensor], Tensor], kept: Tensor, value: Tensor | None) -> Tensor | None:
-    """encode(value) where kept, and zeros for the other clips; None where there is no value."""
+def _encode_kept(encode: Callable[[Tensor], Tensor], kept: Tensor, value: Tensor | None) -> Tensor | None:
+    """encode(value) of the clips in kept, and zeros for the others; None if there is no value."""
     if value is None:
         return None
     chosen = kept.nonzero().flatten()

@@ -1,4 +1,4 @@
-"""What is minimized: the squared error of v, weighted by timestep, or in distillation that of each temporal module.
+"""The losses: the squared error of v, weighted by timestep, or in distillation that of each temporal module.
 
 Each loss is one module, so that what wraps it (several GPUs, mixed precision) sees every use of a weight.
 """
@@ -14,7 +14,7 @@ from ..diffusion import NoiseSchedule
 from ..model import UNet
 from .conditions import as_network_sees, embed_kept
 from .data.clips import Clips
-from .distillation import listening, paired, residual_loss
+from .distillation import residual_loss, student_modules, watch_temporal_modules
 from .settings import TrainingSettings
 
 SCHEDULE = NoiseSchedule()
@@ -23,9 +23,10 @@ SCHEDULE = NoiseSchedule()
 def timestep_weight(t: Tensor, settings: TrainingSettings) -> Tensor:
     """The weight of the squared error of v at timesteps t: b, fp32.
 
-    With snr = alpha_bar / (1 - alpha_bar), an error of x0 is one of v divided by snr + 1. So "v" weighs x0 by snr + 1,
-    "min_snr" by min(snr, bound), and "x0" by 1 at every timestep, the last and noisiest included, where the network
-    paints from its conditions alone. Source: Hang et al. 2023, Efficient Diffusion Training via Min-SNR Weighting.
+    With snr = alpha_bar / (1 - alpha_bar), the squared error of x0 is that of v divided by snr + 1. So "v" weights the
+    error of x0 by snr + 1, "min_snr" by min(snr, bound), and "x0" by 1 at every timestep. The last one, at which the
+    network paints from its conditions alone, then counts as much as any other.
+    Source: Hang et al. 2023, Efficient Diffusion Training via Min-SNR Weighting.
     """
     alpha_bar = SCHEDULE.alpha_bar.to(t.device)[t]
     weights = {
@@ -44,7 +45,7 @@ def clip_losses(v: Tensor, clips: Clips, settings: TrainingSettings) -> Tensor:
 
 
 class DenoisingLoss(nn.Module):
-    """How far v is off, of each clip of a batch. text: 1 n C, the states of the empty prompt."""
+    """The weighted error of v for each clip of a batch. text: 1 n C, the states of the empty prompt."""
 
     text: Tensor
 
@@ -54,22 +55,23 @@ class DenoisingLoss(nn.Module):
         self.register_buffer("text", text, persistent=False)
 
     def forward(self, clips: Clips) -> Tensor:
-        return clip_losses(predict(self.unet, self.text, clips), clips, self.settings)
+        return clip_losses(predict_v(self.unet, self.text, clips), clips, self.settings)
 
 
 class DistillationLoss(nn.Module):
-    """How far the temporal modules of a student are off its teacher's, on the teacher's inputs; one mean for all clips.
+    """The error of a student's temporal modules on the inputs of its teacher's: the same mean for each clip.
 
-    The rest of the student is never run, and of each module only the input is kept until its gradients are computed.
-    Raises TrainingError where the student was not made from the teacher.
+    The rest of the student never runs. Until the gradients are computed, only the input of each module stays in memory.
+    Raises TrainingError if the student was not made from the teacher.
     """
 
     text: Tensor
 
     def __init__(self, teacher: UNet, student: UNet, text: Tensor):
         super().__init__()
-        self.students = nn.ModuleDict({_key(name): module for name, module in paired(teacher, student).items()})
-        self.teacher = [teacher]  # in a list, since it is none of what is trained
+        modules = student_modules(teacher, student)
+        self.students = nn.ModuleDict({_key(name): module for name, module in modules.items()})
+        self.teacher = [teacher]  # in a list, so that it is no submodule: it is not trained
         self.register_buffer("text", text, persistent=False)
 
     def forward(self, clips: Clips) -> Tensor:
@@ -80,16 +82,16 @@ class DistillationLoss(nn.Module):
                 added = self._student(name, x, frames) - x
                 losses.append(residual_loss(added.float(), (y - x).float()))
 
-        with torch.no_grad(), listening(self.teacher[0], learn):
-            predict(self.teacher[0], self.text, clips)
+        with torch.no_grad(), watch_temporal_modules(self.teacher[0], learn):
+            predict_v(self.teacher[0], self.text, clips)
         return torch.stack(losses).mean().expand(len(clips.latents))
 
     def _student(self, name: str, x: Tensor, frames: int) -> Tensor:
         return checkpoint(self.students[_key(name)], x, frames, use_reentrant=False)  # pyright: ignore[reportReturnType]
 
 
-def predict(unet: UNet, text: Tensor, clips: Clips) -> Tensor:
-    """v of noised clips, each with the conditions that it keeps: b 4 f h w."""
+def predict_v(unet: UNet, text: Tensor, clips: Clips) -> Tensor:
+    """v for noised clips, each with the conditions that it keeps: b 4 f h w."""
     given = {
         "pose": as_network_sees(clips.pose),
         "reference_pose": as_network_sees(clips.reference_pose),
@@ -102,9 +104,9 @@ def predict(unet: UNet, text: Tensor, clips: Clips) -> Tensor:
 
 
 def empty_text(config: ModelConfig) -> Tensor:
-    """Zeros in place of the empty prompt's states: one token, since any number of them attends to the same nothing."""
+    """Zeros for the states of the empty prompt. One token is enough, since attention to more zeros gives the same."""
     return torch.zeros(1, 1, config.context_dim)
 
 
 def _key(name: str) -> str:
-    return name.replace(".", "/")  # names of modules hold no dots
+    return name.replace(".", "/")  # module names cannot hold dots

@@ -1,4 +1,4 @@
-"""Named runs: a network, and how it is trained. models/mini/README.md tells what came of those of the small ones."""
+"""Presets: a network and how to train it. models/mini/README.md lists the results of the small ones."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .. import mini
-from ..config import ModelConfig
+from ..config import MambaConfig, ModelConfig
 from .settings import TrainingError
 
 
 @dataclass(frozen=True)
 class Preset:
-    """settings, run: values of TrainingSettings and RunSettings that differ from the defaults.
-
-    network: of a new network; None where a run starts from a checkpoint. characters: drawn for it.
-    world: values of characters.WorldSettings.
+    """network: the configuration of a new network; None if the run starts from a checkpoint.
+    settings, run: values of TrainingSettings and RunSettings that differ from the defaults.
+    characters: number of drawn people, each with a motion of motion_frames frames. world: values of WorldSettings.
     """
 
     network: ModelConfig | None
@@ -25,6 +24,9 @@ class Preset:
     motion_frames: int = 16
     world: dict[str, Any] = field(default_factory=dict)
 
+
+NEW_MAMBA = MambaConfig(expand=1, keep_ff=False)
+"""The temporal Mamba of a new network."""
 
 MINI_NETWORK = ModelConfig(
     dim=32,
@@ -46,7 +48,7 @@ MINI = Preset(
         "largest_stride": 2,
         "batch": 8,
         "optimizer": "muon",
-        "rate": 0.01,
+        "learning_rate": 0.01,
         "warm_up": 100,
         "weighting": "x0",
         "condition_drop": 0.0,
@@ -64,22 +66,22 @@ MINI = Preset(
         "validate_every": 1_000,
         "validation_frames": 8,
         "validation_steps": 10,
-        "guidance": 1.0,
+        "guidance_scale": 1.0,
     },
     characters=1_830,
     motion_frames=8,
     world={"small_share": mini.WORLD.small_share},
 )
 
-# For the temporal Mamba: a checkpoint that to-mamba made of the mini is trained further, by --init.
+# Trains the temporal Mamba further, from a checkpoint that to-mamba made of the mini.
 MINI_MAMBA = replace(
     MINI,
     network=None,
-    settings=MINI.settings | {"rate": 0.004, "warm_up": 50},
+    settings=MINI.settings | {"learning_rate": 0.004, "warm_up": 50},
     run=MINI.run | {"steps": 1_700, "cool_down": 1.0},
 )
 
-# For comparing networks that are trained alike: a step takes about half of the mini's.
+# For networks that are trained the same way to be compared: a step takes about half as long as the mini's.
 ABLATION = replace(
     MINI,
     network=replace(MINI_NETWORK, multipliers=(1, 2, 2)),
@@ -89,7 +91,7 @@ ABLATION = replace(
 )
 
 PRESETS = {
-    # The released weights, on the user's own videos, as in sections 3.2 and 4.1.
+    # Trains the released weights further on the user's videos, as in sections 3.2 and 4.1.
     "paper": Preset(
         network=None,
         settings={},
@@ -102,6 +104,7 @@ PRESETS = {
 
 
 def preset(name: str) -> Preset:
+    """The preset of a name. Raises TrainingError if there is none."""
     if name not in PRESETS:
         raise TrainingError(f"there is no preset {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name]

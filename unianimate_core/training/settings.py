@@ -1,37 +1,52 @@
-"""What decides the outcome of a training run, and what only decides how it is carried out."""
+"""Settings of a training: those that decide its outcome, and those that only decide how it is carried out."""
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
-Precision = Literal["fp32", "bf16", "fp16"]
+import torch
+
+from ..precision import DTYPES, Precision, cpu_has_bf16
+
 Weighting = Literal["v", "min_snr", "x0"]
-PRECISIONS = {"fp32": "no", "bf16": "bf16", "fp16": "fp16"}
-WEIGHTINGS = ("v", "min_snr", "x0")
-PARTS = ("all", "temporal")
-OPTIMIZERS = ("adamw", "muon")
+CHOICES = {
+    "weighting": ("v", "min_snr", "x0"),
+    "part": ("all", "temporal"),
+    "optimizer": ("adamw", "muon"),
+    "precision": ("auto", *DTYPES),
+}
+
+log = logging.getLogger(__name__)
 
 
 class TrainingError(ValueError):
-    """Training cannot go on, for a reason that is the user's to put right."""
+    """Training cannot continue, for a reason that the user can fix."""
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """What decides the outcome; the defaults are the paper's (sections 3.2 and 4.1) where it says something.
+    """The settings that decide the outcome. Defaults are the paper's (sections 3.2 and 4.1) where it gives one.
 
-    width, height: pixels. frames: lengths of clips, one of which is drawn for each step; largest_stride: a clip takes
-    every n-th frame of its video, with n drawn from 1 to this. batch: clips a step, over all processes together.
-    optimizer: see optimizers/groups.py; rate: reached after warm_up steps; weight_decay: AdamW's; gradient_clip:
-    largest norm of a gradient, 0 for any.
-    weighting: of the squared error of v, see loss.py; min_snr: its bound. offset_noise: see diffusion.starting_noise.
-    condition_drop: chance of each condition to be dropped, by itself, and first_frame_drop of the first frame;
-    all_dropped, all_kept: share of clips that are shown none, or all. ema_decay: of the mean of the weights, 0 for
-    none. dropout: in residual blocks. part: of the network that is trained, "all" or its "temporal" modules.
-    lora_rank: 0 trains the weights themselves, more trains a LoRA of this rank instead.
+    width, height: pixels, multiples of 64.
+    frames: clip lengths; each step draws one of them.
+    largest_stride: a clip takes every n-th frame of its video, with n drawn from 1 to this.
+    batch: clips per step, over all processes together.
+    optimizer: see optimizers/groups.py.
+    learning_rate: the value after warm_up steps. weight_decay: AdamW's.
+    gradient_clip: largest norm of the gradient; 0 allows any.
+    weighting: of the squared error of v, see loss.py. min_snr: its bound.
+    offset_noise: see diffusion.starting_noise.
+    condition_drop: chance of dropping each condition; first_frame_drop: the same for the first frame.
+    all_dropped, all_kept: share of clips that get no condition, or every one.
+    ema_decay: of the EMA of the weights; 0 turns it off.
+    dropout: in residual blocks.
+    part: train "all" of the network or only its "temporal" modules.
+    lora_rank: 0 trains the weights themselves; a larger number trains a LoRA of this rank instead.
+    precision: of the forward and backward pass; "auto" depends on the device, see training_precision.
     """
 
     width: int = 512
@@ -40,7 +55,7 @@ class TrainingSettings:
     largest_stride: int = 4
     batch: int = 8
     optimizer: Literal["adamw", "muon"] = "adamw"
-    rate: float = 5e-5
+    learning_rate: float = 5e-5
     warm_up: int = 0
     weight_decay: float = 0.01
     gradient_clip: float = 1.0
@@ -55,7 +70,7 @@ class TrainingSettings:
     dropout: float = 0.1
     part: Literal["all", "temporal"] = "all"
     lora_rank: int = 0
-    precision: Precision = "bf16"
+    precision: Precision = "auto"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -69,7 +84,7 @@ class TrainingSettings:
         for name, least in (("largest_stride", 1), ("batch", 1), ("warm_up", 0), ("lora_rank", 0), ("seed", 0)):
             if getattr(self, name) < least:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give {least} or more")
-        for name in ("rate", "min_snr"):
+        for name in ("learning_rate", "min_snr"):
             if not 0 < getattr(self, name) < math.inf:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give a number above 0")
         for name in ("weight_decay", "gradient_clip", "offset_noise"):
@@ -80,36 +95,62 @@ class TrainingSettings:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give a share from 0 to 1")
         if self.all_dropped + self.all_kept > 1:
             raise TrainingError(
-                f"all_dropped {self.all_dropped} and all_kept {self.all_kept} are more than all clips: lower one"
+                f"all_dropped {self.all_dropped} and all_kept {self.all_kept} add up to more than 1: lower one"
             )
         for name in ("ema_decay", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise TrainingError(f"{name} is {getattr(self, name)}: give 0 or more, below 1")
-        choices = {"weighting": WEIGHTINGS, "precision": tuple(PRECISIONS), "part": PARTS, "optimizer": OPTIMIZERS}
-        for name, known in choices.items():
-            if getattr(self, name) not in known:
-                raise TrainingError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(known)}")
-        if self.optimizer == "muon" and self.precision == "fp16":  # two optimizers, and one scaler of their gradients
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise TrainingError(f"{name} is {getattr(self, name)!r}: choose one of {', '.join(choices)}")
+        if self.optimizer == "muon" and self.precision == "fp16":  # two optimizers, but one gradient scaler
             raise TrainingError("optimizer muon does not train in precision fp16: choose bf16 or fp32, or adamw")
 
     @property
-    def longest(self) -> int:
+    def max_frames(self) -> int:
         return max(self.frames)
 
-    def plain(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+    def with_precision_for(self, device: torch.device | str) -> TrainingSettings:
+        """The same settings, with the precision that "auto" means on a device."""
+        return replace(self, precision=training_precision(self.precision, device))
+
+    def as_json(self) -> dict[str, Any]:
+        """Values by name, as JSON gives them back: lists, not tuples."""
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+
+
+def training_precision(precision: str, device: torch.device | str) -> str:
+    """fp32, bf16 or fp16. "auto" is bf16 on a GPU and on a CPU with bf16 units, else fp32.
+
+    Training takes bf16 where sampling takes fp16, since gradients leave fp16's range. On a CPU without bf16 units,
+    bf16 is about six times slower than fp32.
+    """
+    if precision != "auto":
+        return precision
+    return "bf16" if torch.device(device).type != "cpu" or cpu_has_bf16() else "fp32"
+
+
+def log_precision(precision: str, device: torch.device | str) -> None:
+    """Log the precision of a training, which "auto" may have chosen. Call it once, in the main process."""
+    slow = torch.device(device).type == "cpu" and not cpu_has_bf16()
+    log.info("training in %s on %s%s", precision, device, ", which has no bf16 units" if slow else "")
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """How a run is carried out, which may change each time it is continued.
+    """The settings that only decide how a run is carried out. They may change each time the run continues.
 
-    steps: where it ends; cool_down: over which share of the steps, the last ones, the rate falls to 0. A run that is
-    continued beyond its end goes on at the full rate. clips_at_once: in one pass of one process, 0 for as many as the
-    batch holds. save_every, validate_every: steps; kept_states: how many of the newest stay. validation_clips, each of
-    validation_frames, made in validation_steps of DDIM with guidance. workers: processes that prepare and read data.
-    gradient_checkpointing computes activations twice instead of keeping them.
+    steps: the step at which the run ends.
+    cool_down: the share of the steps, the last ones, over which the learning rate falls to 0. A finished run that
+    continues with more steps does so at the full learning rate.
+    clips_at_once: clips per pass of one process; 0 takes all of its share of the batch.
+    save_every, validate_every: steps between two states, and between two validations.
+    kept_states: number of newest states to keep.
+    validation_clips: clips per validation, each of validation_frames frames, sampled in validation_steps DDIM steps
+    with guidance_scale.
+    workers: processes that prepare and read data.
+    gradient_checkpointing: compute activations twice instead of storing them.
     """
 
     steps: int
@@ -121,7 +162,7 @@ class RunSettings:
     validation_clips: int = 4
     validation_frames: int = 16
     validation_steps: int = 30
-    guidance: float = 2.5
+    guidance_scale: float = 2.5
     workers: int = 2
     gradient_checkpointing: bool = False
 
@@ -134,8 +175,8 @@ class RunSettings:
         if not 0 <= self.cool_down <= 1:
             raise TrainingError(f"cool_down is {self.cool_down}: give a share of the steps, from 0 to 1")
 
-    def passes(self, batch: int, processes: int) -> tuple[int, int]:
-        """(clips a pass, passes a step) of each process. Raises TrainingError where a batch cannot be shared evenly."""
+    def split_batch(self, batch: int, processes: int) -> tuple[int, int]:
+        """(clips per pass, passes per step) of each process. Raises TrainingError if they cannot be equal shares."""
         share, left_over = divmod(batch, processes)
         if left_over or not share:
             raise TrainingError(f"a batch of {batch} cannot be shared by {processes} processes: give a multiple")
@@ -145,29 +186,25 @@ class RunSettings:
         return at_once, share // at_once
 
 
-def rate_factor(step: int, warm_up: int, run: RunSettings) -> float:
-    """What the rate is multiplied by at a step, counted from 0: a line up, 1, and a line down to 0 at the end."""
+def learning_rate_factor(step: int, warm_up: int, run: RunSettings) -> float:
+    """The factor on the learning rate at a step, counted from 0: a line up to 1, then 1, then a line down to 0."""
     rising = (step + 1) / max(warm_up, 1)
     falling = (run.steps - step) / max(run.cool_down * run.steps, 1)
     return min(1.0, rising, falling)
 
 
 def differences(before: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """One phrase for each entry of nested mappings that is not the same."""
+    """One phrase for each entry that differs between two nested mappings."""
     found = []
     for name in sorted({*before, *now}):
         old, new = before.get(name, "absent"), now.get(name, "absent")
         if isinstance(old, Mapping) and isinstance(new, Mapping):
             found += differences(old, new, f"{prefix}{name}.")
         elif old != new:
-            found.append(f"{prefix}{name} was {_shown(old)} and is {_shown(new)}")
+            found.append(f"{prefix}{name} was {_shortened(old)} and is {_shortened(new)}")
     return found
 
 
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _shown(value: Any) -> str:
+def _shortened(value: Any) -> str:
     text = str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

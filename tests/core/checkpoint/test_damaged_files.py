@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from tests.core.checkpoint.stored import FORMS, save_pickle
+from tests.support.examples import examples
 from tests.support.recorded import tiny_config, tiny_weights
 from unianimate_core.checkpoint import CheckpointError, convert_checkpoint, files, load_unet
 from unianimate_core.checkpoint.loading import metadata_of
@@ -63,7 +64,7 @@ def test_a_file_cut_off_anywhere_is_refused(form, tmp_path):
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 @pytest.mark.parametrize("form", ["plain pickle", "old pickle", "safetensors"])
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_damaged_file_never_raises_anything_else(form, data, tmp_path):
     """A flipped byte gives CheckpointError or, where it hits no structure, other numbers."""

@@ -6,11 +6,12 @@ import dataclasses
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from tests.support.examples import examples
 from tests.support.mamba import mamba_config, mamba_unet, mamba_weights
 from tests.support.recorded import tiny_config, tiny_weights
 from unianimate_core.checkpoint import CheckpointError, convert_checkpoint, load_unet, to_checkpoint
@@ -94,13 +95,13 @@ MAMBA_TENSORS = sorted(name for name in mamba_weights() if "mamba_blocks" in nam
 SHAPES = [(), (0,), (3,), (0, 0), (7, 33), (1, 2, 3), (2, 0, 3), (64, 8), (32, 16), (64, 1, 3)]
 
 
-@settings(max_examples=30)
+@examples(30)
 @given(name=st.sampled_from(MAMBA_TENSORS), shape=st.sampled_from(SHAPES))
 def test_any_misshapen_tensor_is_refused(name, shape):
     assert name in refused(mamba_weights() | {name: torch.zeros(shape)})
 
 
-@settings(max_examples=20)
+@examples(20)
 @given(st.sampled_from(MAMBA_TENSORS))
 def test_any_missing_tensor_is_refused(name):
     tensors = dict(mamba_weights())

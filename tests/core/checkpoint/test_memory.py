@@ -15,7 +15,7 @@ from unianimate_core.checkpoint.loading import metadata_of, network_entries
 from unianimate_core.config import RELEASED
 from unianimate_core.storage.safetensors_file import write_safetensors
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
 NARROW = replace(RELEASED, dim=64, stem_width=128, context_dim=256)  # 57 million parameters
 

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
+from tests.support.examples import examples
 from tests.support.recorded import HEAD_DIM, tiny_config, tiny_weights
 from unianimate_core.checkpoint import CheckpointError, load_unet
 from unianimate_core.checkpoint.identify import identify
@@ -57,7 +58,7 @@ EVERY_TENSOR = sorted(tiny_weights())
 SHAPES = [(), (0,), (3,), (0, 0), (7, 33), (1, 2, 3), (2, 0, 3, 3), (1, 2, 3, 4, 5)]
 
 
-@settings(deadline=None, max_examples=60)
+@examples(60)
 @given(name=st.sampled_from(EVERY_TENSOR), shape=st.sampled_from(SHAPES))
 def test_any_misshapen_tensor_is_refused(name, shape):
     """Also those that the configuration is read off: never an IndexError, never a network that half fits."""
@@ -66,7 +67,7 @@ def test_any_misshapen_tensor_is_refused(name, shape):
         load_unet(tensors)
 
 
-@settings(deadline=None, max_examples=30)
+@examples(30)
 @given(st.sampled_from(EVERY_TENSOR))
 def test_any_missing_tensor_is_refused(name):
     tensors = {**tiny_weights(), HEAD_DIM_TENSOR: torch.tensor(HEAD_DIM)}

@@ -1,4 +1,4 @@
-"""The drawn world: clips from seeds, with poses that are those of the drawing."""
+"""The drawn world: clips from seeds, with poses that match the drawing."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ print(hashlib.sha256(clip.frames.tobytes() + clip.poses[1].flat()[0].tobytes()).
 
 
 def test_the_same_seed_gives_the_same_clip_in_another_process():
-    """Several machines train on one world, and a run that is taken up again sees what it would have seen."""
+    """Several machines train on one world, and a resumed run sees the same clips as a run that never stopped."""
     run = [sys.executable, "-c", HASH_OF_A_CLIP]
     other = subprocess.run(run, cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
     clip = draw_clip(3, 2, 96, 64, split="test")
     assert hashlib.sha256(clip.frames.tobytes() + clip.poses[1].flat()[0].tobytes()).hexdigest() == other
 
 
-def test_a_longer_clip_begins_as_the_shorter_one():
-    """Evaluation chains segments over more frames of the same motion."""
+def test_a_longer_clip_begins_with_the_shorter_one():
+    """The evaluation of long videos draws more frames of the same motion."""
     short, long = draw_clip(5, 2, 96, 64), draw_clip(5, 4, 96, 64)
     assert np.array_equal(short.frames, long.frames[:2])
     assert np.array_equal(short.reference, long.reference)
@@ -43,7 +43,7 @@ def test_a_longer_clip_begins_as_the_shorter_one():
 
 @pytest.mark.parametrize("make", [random_appearance, random_motion])
 def test_no_two_splits_share_a_character_or_a_motion(make):
-    """A result on held-out clips would mean nothing otherwise. Each single attribute occurs in all splits."""
+    """Otherwise a result on held-out clips would mean nothing. Each single attribute occurs in all splits."""
     world = WorldSettings()
     cells = {split: {make(random_stream(split, seed), split, world).cell for seed in range(300)} for split in SPLITS}
     assert all(split_of(cell) == split for split in SPLITS for cell in cells[split])
@@ -56,7 +56,7 @@ def test_no_two_splits_share_a_character_or_a_motion(make):
 
 @pytest.mark.parametrize("family", MOTIONS)
 def test_limbs_move_clearly_within_a_clip(family):
-    """Where nothing moves, copying the reference image would be a good result."""
+    """If nothing moved, copying the reference image would be a good result."""
     world = WorldSettings(motions=(family,), seated_share=0)
     moved = []
     for seed in range(6):
@@ -69,7 +69,7 @@ def test_limbs_move_clearly_within_a_clip(family):
 
 @pytest.mark.parametrize("height, width", [(192, 128), (128, 64), (128, 128), (96, 200)])
 def test_poses_lie_on_the_limbs_of_the_drawing(height, width):
-    """The pose is all that a network is told of the motion. A bare forearm has the color of skin at its middle."""
+    """The pose is all that a network sees of the motion. The middle of a bare forearm has the color of skin."""
     world = WorldSettings(motions=("jump", "lean"), seated_share=0, small_share=0)
     hits = []
     for seed in range(40):
@@ -87,7 +87,7 @@ def test_poses_lie_on_the_limbs_of_the_drawing(height, width):
 
 
 def test_hands_begin_at_the_wrists_and_everything_is_on_the_canvas():
-    """Alignment moves hands with their wrists; what is off the canvas teaches nothing."""
+    """Alignment moves hands together with wrists; points off the canvas teach nothing."""
     for seed in range(30):
         clip = draw_clip(seed, 8, 96, 64)
         body = np.stack([pose.body for pose in clip.poses])
@@ -100,7 +100,7 @@ def test_hands_begin_at_the_wrists_and_everything_is_on_the_canvas():
 
 
 def test_drawn_poses_pass_through_alignment():
-    """The demo and the nodes align every clip; onto its own character that moves little."""
+    """The demo and the nodes align every clip."""
     for seed in range(20):
         clip = draw_clip(seed, 6, 96, 64, split="validation")
         aligned = align_poses(clip.reference_pose, clip.poses, reference_size=(64, 96), driving_size=(64, 96))
@@ -109,7 +109,7 @@ def test_drawn_poses_pass_through_alignment():
 
 
 def test_a_background_stands_still():
-    """The same wall in reference and frames: what differs is the person and the shadow."""
+    """Reference and frames share one background; only the person and the shadow differ."""
     clip = draw_clip(2, 4, 96, 64)
     corner = np.s_[:8, :4]
     assert all(np.array_equal(frame[corner], clip.reference[corner]) for frame in clip.frames)
@@ -125,23 +125,23 @@ def test_a_background_stands_still():
         ({"motions": ("walk",)}, "none of which can be done seated"),
     ],
 )
-def test_a_world_that_cannot_be_is_refused(settings, message):
+def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         WorldSettings(**settings)
 
 
-def test_drawing_can_be_ended_before_any_frame():
-    """A long clip on a large canvas takes minutes, in which a user may think better of it."""
-    begun = []
+def test_drawing_can_be_stopped_before_any_frame():
+    """A long clip on a large canvas takes minutes, and a user may cancel it."""
+    started = []
 
     def stop_at_third():
-        begun.append(1)
-        if len(begun) == 3:
+        started.append(1)
+        if len(started) == 3:
             raise InterruptedError
 
     with pytest.raises(InterruptedError):
         draw_clip(0, 8, 96, 64, before_frame=stop_at_third)
-    assert len(begun) == 3
+    assert len(started) == 3
 
 
 @pytest.mark.parametrize(("seed", "split", "message"), [(-1, "train", "seed is -1"), (0, "exam", "split is 'exam'")])
@@ -150,8 +150,8 @@ def test_unknown_splits_and_seeds_are_refused(seed, split, message):
         draw_clip(seed, 1, 96, 64, split=split)
 
 
-def test_settings_hold():
-    """A small network may be given a small cast."""
+def test_settings_limit_what_occurs():
+    """A small network learns better from fewer kinds."""
     world = WorldSettings(patterns=("plain",), motions=("walk",), seated_share=0, child_share=0)
     for seed in range(20):
         random = random_stream("train", seed)

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
 
+from tests.support.examples import examples
 from unianimate_core.evaluation.bootstrap import Estimate, centered_estimate, finite_mean, mean_estimate
 
 values = st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=20)
@@ -33,7 +34,7 @@ def test_the_interval_holds_the_truth_as_often_as_it_says():
     assert 0.88 <= held <= 0.98
 
 
-@settings(max_examples=25)
+@examples(25)
 @given(values, st.integers(0, 2**32))
 def test_the_same_seed_gives_the_same_interval_around_the_mean(numbers, seed):
     estimate = mean_estimate(numbers, seed=seed, draws=200)

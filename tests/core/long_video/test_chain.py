@@ -8,10 +8,11 @@ from itertools import pairwise
 import pytest
 import torch
 from einops import rearrange
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.support.examples import examples
 from unianimate_core.diffusion import Denoiser, NoiseSchedule
 from unianimate_core.long_video.chain import Segment, chain_segments, new_frames, segment_seed, split_segments
 from unianimate_core.long_video.seams import Handover, Seams
@@ -127,7 +128,7 @@ def chained(segments: list[range], sampler: FakeSampler | None = None, seed: int
     return list(chain_segments(segments, sampler or FakeSampler(), decode, seed=seed, **start))
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.integers(1, 30), st.integers(2, 9), st.integers(1, 8))
 def test_a_chain_shows_each_frame_once(total, length, shared):
     shared = min(shared, length - 1)
@@ -170,7 +171,7 @@ def test_what_was_yielded_survives_an_interruption():
     assert finished == [0, 1]
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.integers(0, 2**64 - 1), st.integers(1, 4), st.integers(1, 3))
 def test_a_resumed_chain_goes_on_identically(seed, start, shared):
     """From the handover before the gap, to the bit, and without sampling what is there already.

@@ -15,88 +15,6 @@ from tests.support import ROOT
 from unianimate_core.long_video.segment_store import RunBusy, open_run
 from unianimate_core.storage.run_lock import run_lock
 
-# A chain of ten segments through a tiny network, each depending on the one before, to a video. It is killed at moments
-# of the whole run, each time in a folder of its own, and run again there.
-CHAIN = """
-import os, random, signal, sys
-from pathlib import Path
-import torch
-from unianimate_core.config import ModelConfig
-from unianimate_core.diffusion import ddim_sample, guided
-from unianimate_core.long_video.chain import split_segments
-from unianimate_core.long_video.run import plan_chain, run_chain, segment_images
-from unianimate_core.long_video.seams import Seams
-from unianimate_core.long_video.segment_store import open_run
-from unianimate_core.media.images import as_frames
-from unianimate_core.media.video import video_writer
-from unianimate_core.model import UNet
-from unianimate_core.vae.linear import decode_enlarged
-from tests.support.recorded import conditions, latents, tensor
-
-torch.set_num_threads(1)
-torch.manual_seed(0)
-SEAMS = Seams(2, 1.0, hold_latents=True)
-PLAN = plan_chain(split_segments(22, 4, 2), SEAMS, 7, run="run", pose_hash=str)
-unet = UNet(ModelConfig(32, (1,), 1, (False,), 16, 32, 16, 1)).requires_grad_(False).eval()
-text, given = tensor("text", (1, 2, 16)), conditions(("pose", "reference_latent"), "", 22, 64, 64)
-moments, killed_at = 0, None
-
-
-def pass_moment():
-    global moments
-    if moments == killed_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-    moments += 1
-
-
-def watched(function):
-    def call(*args, **options):
-        pass_moment()
-        result = function(*args, **options)
-        pass_moment()
-        return result
-
-    return call
-
-
-def chain(root):
-    os.fsync, os.replace = watched(os.fsync), watched(os.replace)
-
-    def sample(frames, handover, seed):
-        own = given | {"pose": given["pose"][:, :, frames.start : frames.stop]}
-        if handover is not None:
-            own["first_frame"] = handover.image
-        sampled = ddim_sample(guided(unet, own, text, 1), latents(f"noise {seed}", len(frames), 64, 64), 1)
-        print(PLAN.segments.index(frames), file=computed, flush=True)
-        return sampled
-
-    with open_run(root, "run") as store, (root / "computed").open("a") as computed, \
-            video_writer(root / "result.mp4", 8) as video:
-        for segment in run_chain(PLAN, store, watched(sample), decode_enlarged):
-            for images in segment_images(segment, decode_enlarged):
-                for frame in as_frames(images):
-                    video.write(frame)
-    (root / "moments").write_text(str(moments))
-
-
-def run(root, moment=None):
-    global killed_at
-    killed_at = moment
-    root.mkdir(exist_ok=True)
-    child = os.fork()
-    if child == 0:
-        chain(root)
-        os._exit(0)
-    return os.waitpid(child, 0)[1]
-
-
-root, kills = Path(sys.argv[1]), int(sys.argv[2])
-assert run(root / "whole") == 0
-for moment in random.Random(4).sample(range(int((root / "whole" / "moments").read_text())), kills):
-    assert run(root / str(moment), moment) == signal.SIGKILL
-    assert run(root / str(moment)) == 0
-"""
-
 
 def test_the_lock_of_a_killed_run_is_taken_over(tmp_path):
     """The file it left behind means nothing, and neither does another process of the same number."""
@@ -148,14 +66,14 @@ def test_the_lock_dies_with_its_holder_whatever_children_live_on(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
-def test_a_run_that_is_killed_at_random_moments_ends_in_the_identical_video(tmp_path):
-    """Twenty times a chain of ten segments, in the midst of sampling or of writing; none is computed twice but the one
-    that was under way.
-    """
-    subprocess.run([sys.executable, "-c", CHAIN, str(tmp_path), "20"], cwd=ROOT, check=True)
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_at_random_moments_ends_in_the_identical_video(tmp_path, kills):
+    """A chain of ten segments is killed while it samples or writes. Only the segment under way is computed again."""
+    program = "tests.core.long_video.killed_chain"
+    subprocess.run([sys.executable, "-m", program, str(tmp_path), str(kills)], cwd=ROOT, check=True)
     whole = (tmp_path / "whole" / "result.mp4").read_bytes()
     killed = list(tmp_path.glob("[0-9]*"))
-    assert len(killed) == 20
+    assert len(killed) == kills
     for folder in killed:
         assert (folder / "result.mp4").read_bytes() == whole
         computed = [int(line) for line in (folder / "computed").read_text().split()]

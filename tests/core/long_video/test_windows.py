@@ -8,10 +8,11 @@ from itertools import pairwise
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from tests.support.examples import examples
 from unianimate_core.diffusion import Denoiser, NoiseSchedule, ddim_sample, ddim_timesteps
 from unianimate_core.long_video.windows import (
     sample_windows,
@@ -138,7 +139,7 @@ def perfect(x0: Tensor) -> Denoiser:
     return denoiser
 
 
-@settings(deadline=None, max_examples=25)
+@examples(25)
 @given(st.integers(1, 40), window_sizes(), spacings, weightings)
 def test_windows_that_agree_give_what_all_frames_at_once_give(total, sizes, spacing, weights):
     """Each window gets the frames it was told of, and its prediction goes back to the same ones."""

@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tests.support import recorded as made_up
+from tests.support.examples import examples
 from tests.support.recorded import EVERYTHING, difference, tensor, text, tiny_config, tiny_unet, tiny_unet_with
 from unianimate_core.model import Conditions, UNet
 from unianimate_core.model.backend import Backend, scaled_dot_product_attention
@@ -64,7 +65,7 @@ SPLITTERS = {
 }
 
 
-@settings(deadline=None, max_examples=20)
+@examples(20)
 @given(split_bytes=st.integers(1, 30_000), name=st.sampled_from(sorted(SPLITTERS)))
 @torch.no_grad()
 def test_each_piecewise_module_equals_the_whole(name, split_bytes):
@@ -307,7 +308,7 @@ def test_attention_is_the_hosts_choice():
     assert calls == {"spatial": 2 * stages, "frames": 2 * (stages + 1)}, "two a transformer; the stem has one as well"
 
 
-@settings(deadline=None, max_examples=10)
+@examples(10)
 @given(st.permutations(range(4)))
 @torch.no_grad()
 def test_attention_over_frames_knows_no_order(order):

@@ -1,4 +1,4 @@
-"""Curves, of which a stop at any moment leaves what is whole."""
+"""Curves stay readable, whenever a run is cut off."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.training import RUN, run
+from tests.support.training import RUN, train_in
 from unianimate_core.storage.atomic import NoRoom
 from unianimate_core.training.loop.curves import Curves, read_curves
 
 
-def test_curves_of_what_is_trained_again_are_there_once(tmp_path):
+def test_steps_that_are_trained_again_have_one_point(tmp_path):
     lines = tmp_path / "run" / "curves" / "curves.jsonl"
-    run(tmp_path / "run", run=replace(RUN, steps=20, save_every=15))
+    train_in(tmp_path / "run", run=replace(RUN, steps=20, save_every=15))
     text = lines.read_text()
     assert [json.loads(line)["step"] for line in text.splitlines()] == [10, 20]
     lines.write_text(text + text)  # as after a stop between two states
     (tmp_path / "run" / "states" / "step_00000020" / "state.json").unlink()
-    run(tmp_path / "run", run=replace(RUN, steps=20, save_every=15))
+    train_in(tmp_path / "run", run=replace(RUN, steps=20, save_every=15))
     assert [json.loads(line)["step"] for line in lines.read_text().splitlines()] == [10, 10, 20]
 
 
-def test_a_line_of_the_curves_that_was_cut_off_hinders_nothing(tmp_path):
-    """A kill may come while it is written; the run goes on without it, and so does who reads the curves."""
+def test_a_line_that_was_cut_off_is_skipped(tmp_path):
+    """A kill may come while a line is written. The run and every reader of the curves continue without it."""
     whole = '{"step": 10, "loss/all": 0.5}\n'
     (tmp_path / "curves.jsonl").write_text(whole + '{"step": 20, "los')
     assert read_curves(tmp_path / "curves.jsonl") == [{"step": 10, "loss/all": 0.5}]
@@ -36,7 +36,7 @@ def test_a_line_of_the_curves_that_was_cut_off_hinders_nothing(tmp_path):
     assert (tmp_path / "curves.jsonl").read_text() == whole + '{"step": 30, "validation/PSNR": 20.0}\n'
 
 
-def test_curves_on_a_full_disk_are_lost_in_a_sentence_and_not_truncated(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_keeps_the_curves(tmp_path, monkeypatch):
     lines = tmp_path / "curves.jsonl"
     lines.write_text('{"step": 10, "loss/all": 0.5}\n')
 

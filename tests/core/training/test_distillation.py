@@ -1,4 +1,4 @@
-"""Blockwise distillation: temporal modules learn from the teacher's, and nothing else is touched."""
+"""Blockwise distillation: temporal modules learn from the teacher's, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
-from tests.support.training import NETWORK, RUN, SETTINGS, equal, make_job, make_unet, spread
-from unianimate_core.checkpoint import to_checkpoint
-from unianimate_core.checkpoint.loading import metadata_of
+from tests.support.training import NETWORK, RUN, SETTINGS, equal, make_run, make_unet, spread, write_checkpoint
 from unianimate_core.checkpoint.to_mamba import convert_to_mamba
 from unianimate_core.config import MambaConfig
 from unianimate_core.model import UNet
-from unianimate_core.training.data.clips import Clips, TrainingClips, together
-from unianimate_core.training.distillation import listening, residual_loss, temporal_modules
-from unianimate_core.training.loop.job import Job
-from unianimate_core.training.loop.trainer import make_accelerator, train
-from unianimate_core.training.loss import DistillationLoss, empty_text, predict
+from unianimate_core.training.data.clips import Clips, TrainingClips, collate
+from unianimate_core.training.distillation import residual_loss, temporal_modules, watch_temporal_modules
+from unianimate_core.training.loop.run import Run
+from unianimate_core.training.loop.trainer import make_accelerator, train_run
+from unianimate_core.training.loss import DistillationLoss, empty_text, predict_v
 from unianimate_core.training.network.weights import NetworkWeights, loaded_unet
 from unianimate_core.training.settings import TrainingError
 
@@ -29,11 +26,10 @@ TEXT = empty_text(NETWORK)
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> tuple[Path, Path]:
-    """Checkpoints of a teacher and of the student that is made of it."""
+    """Checkpoints of a teacher and of the student made from it."""
     folder = tmp_path_factory.mktemp("distillation")
     teacher, student = folder / "teacher.safetensors", folder / "student.safetensors"
-    tensors = to_checkpoint(spread(make_unet()).state_dict(), NETWORK)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()}, teacher, metadata_of(NETWORK))
+    write_checkpoint(teacher, spread(make_unet()))
     convert_to_mamba(teacher, student, MambaConfig(expand=1, keep_ff=False))
     return teacher, student
 
@@ -44,70 +40,70 @@ def networks(files) -> tuple[UNet, UNet]:
     return teacher.requires_grad_(False).eval(), student
 
 
-def distillation(folder: Path, teacher: UNet, student: UNet, steps: int = 1) -> Job:
-    """As `train --distil` makes it."""
-    settings = replace(SETTINGS, part="temporal", rate=1e-2, ema_decay=0.0)
-    job = make_job(folder, settings, replace(RUN, steps=steps, save_every=1000))
+def distillation(folder: Path, teacher: UNet, student: UNet, steps: int = 1) -> Run:
+    """A run as `train --distill` makes it."""
+    settings = replace(SETTINGS, part="temporal", learning_rate=1e-2, ema_decay=0.0)
+    run = make_run(folder, settings, replace(RUN, steps=steps, save_every=1000))
     loss, trained = DistillationLoss(teacher, student, TEXT), NetworkWeights(student, "temporal")
-    return replace(job, unet=student, loss=loss, trained=trained)
+    return replace(run, unet=student, loss=loss, trained=trained)
 
 
-def clips_of(job: Job) -> Clips:
-    return together([TrainingClips(job.sequences, SETTINGS)[position] for position in (0, 1)])
+def clips_of(run: Run) -> Clips:
+    return collate([TrainingClips(run.sequences, SETTINGS)[position] for position in (0, 1)])
 
 
-def loss_of_each(teacher: UNet, student: UNet, clips: Clips) -> dict[str, float]:
-    """By module."""
+def module_losses(teacher: UNet, student: UNet, clips: Clips) -> dict[str, float]:
+    """The loss of each temporal module, by name."""
     losses = {}
 
     def note(name: str, x: Tensor, frames: int, y: Tensor) -> None:
         losses[name] = float(residual_loss(temporal_modules(student)[name](x, frames) - x, y - x))
 
-    with torch.no_grad(), listening(teacher, note):
-        predict(teacher, TEXT, clips)
+    with torch.no_grad(), watch_temporal_modules(teacher, note):
+        predict_v(teacher, TEXT, clips)
     return losses
 
 
-def test_every_module_comes_closer_to_its_teachers(tmp_path, networks):
-    """And the teacher stays as it is."""
+def test_every_module_moves_towards_its_teacher(tmp_path, networks):
+    """The teacher stays unchanged."""
     teacher, student = networks
-    job = distillation(tmp_path / "run", *networks, steps=20)
+    run = distillation(tmp_path / "run", *networks, steps=20)
     weights = {name: tensor.clone() for name, tensor in teacher.state_dict().items()}
-    before = loss_of_each(*networks, clips_of(job))
-    train(job, make_accelerator(job.settings))
-    after = loss_of_each(*networks, clips_of(job))
+    before = module_losses(*networks, clips_of(run))
+    train_run(run, make_accelerator(run.settings))
+    after = module_losses(*networks, clips_of(run))
     assert after.keys() == temporal_modules(student).keys()
     assert [name for name in before if after[name] < 0.9 * before[name]] == list(before)
     assert equal(weights, teacher.state_dict())
 
 
-def test_the_student_is_never_run_as_a_whole(tmp_path, networks):
-    """That is what makes it cheap: one pass of the teacher, and of the student its temporal modules."""
+def test_the_student_never_runs_as_a_whole(tmp_path, networks):
+    """Distillation is cheap: one pass of the teacher, and one of the student's temporal modules."""
     teacher, student = networks
-    job = distillation(tmp_path / "run", teacher, student)
+    run = distillation(tmp_path / "run", teacher, student)
     student.denoise = None  # type: ignore
     student.conditions.forward = None  # type: ignore
-    of_modules = loss_of_each(teacher, student, clips_of(job)).values()
-    assert job.loss(clips_of(job)).tolist() == pytest.approx([sum(of_modules) / len(of_modules)] * 2, rel=1e-4)
+    of_modules = module_losses(teacher, student, clips_of(run)).values()
+    assert run.loss(clips_of(run)).tolist() == pytest.approx([sum(of_modules) / len(of_modules)] * 2, rel=1e-4)
 
 
-def test_until_the_gradients_only_the_inputs_of_modules_are_kept(tmp_path, networks):
-    """Or the insides of all 17 modules of the released network would be in memory at once."""
-    job, kept, inputs = distillation(tmp_path / "run", *networks), [], []
+def test_only_the_inputs_of_modules_stay_in_memory_for_the_gradients(tmp_path, networks):
+    """Otherwise the activations of all 17 modules of the released network would be in memory at once."""
+    run, kept, inputs = distillation(tmp_path / "run", *networks), [], []
 
     def note(name: str, x: Tensor, frames: int, y: Tensor) -> None:
         inputs.append(x.numel())
 
     counting = torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.numel()) or x, lambda x: x)
-    with counting, listening(networks[0], note):
-        job.loss(clips_of(job))
+    with counting, watch_temporal_modules(networks[0], note):
+        run.loss(clips_of(run))
     assert sum(kept) < 4 * sum(inputs)
 
 
-def test_the_teacher_is_left_without_listeners_when_it_fails(tmp_path, networks):
-    job = distillation(tmp_path / "run", *networks)
+def test_the_teacher_has_no_hooks_left_after_an_error(tmp_path, networks):
+    run = distillation(tmp_path / "run", *networks)
     with pytest.raises(ValueError, match="pose is 64x64 pixels"):
-        job.loss(replace(clips_of(job), latents=torch.zeros(2, 4, 2, 7, 8), noise=torch.zeros(2, 4, 2, 7, 8)))
+        run.loss(replace(clips_of(run), latents=torch.zeros(2, 4, 2, 7, 8), noise=torch.zeros(2, 4, 2, 7, 8)))
     assert not any(module._forward_hooks for module in networks[0].modules())
 
 
@@ -117,7 +113,8 @@ def test_a_module_that_adds_nothing_has_a_loss_of_one():
     assert residual_loss(wanted, wanted) == 0
 
 
-def test_networks_that_do_not_match_are_refused(networks):
+def test_a_student_of_another_network_is_refused(networks):
     other = make_unet(replace(NETWORK, multipliers=(1, 1), attention_levels=(True, True)))
-    with pytest.raises(TrainingError, match="temporal modules of other number or width: make the student from"):
+    sentence = "differ in the number or width of their temporal modules: make the student from"
+    with pytest.raises(TrainingError, match=sentence):
         DistillationLoss(other, networks[1], TEXT)

@@ -1,52 +1,25 @@
-"""The network can be trained: gradients are right through everything that inference was made lean by."""
+"""The network can be trained: gradients are right through everything that saves memory in sampling."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from tests.support.training import NETWORK, make_unet
+from tests.support.training import FRAMES, SIZE, inputs, make_unet, plain_unet
 from unianimate_core.model import UNet
 from unianimate_core.training.network import cpu_layers
-from unianimate_core.training.network.drawn_poses import first_layer
-from unianimate_core.training.network.weights import keep_only_borders
-
-FRAMES, SIZE = 3, 64
-
-
-def given(dtype: torch.dtype = torch.float32) -> tuple[torch.Tensor, torch.Tensor, dict[str, torch.Tensor]]:
-    random = torch.Generator().manual_seed(1)
-
-    def normal(*shape: int) -> torch.Tensor:
-        return torch.randn(shape, generator=random, dtype=torch.float64).to(dtype)
-
-    h = SIZE // 8
-    conditions = {
-        "text": normal(1, 3, NETWORK.context_dim),
-        "image": normal(2, 1, NETWORK.context_dim),
-        "pose": normal(2, 3, FRAMES, SIZE, SIZE).sigmoid(),
-        "reference_pose": normal(2, 3, 1, SIZE, SIZE).sigmoid(),
-        "reference_latent": normal(2, 4, 1, h, h),
-        "first_frame": normal(2, 3, 1, SIZE, SIZE).sigmoid(),
-    }
-    return normal(2, 4, FRAMES, h, h), torch.tensor([3, 900]), conditions
+from unianimate_core.training.network.drawn_poses import first_pose_layer
 
 
 def gradients(unet: UNet, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:
-    x, t, conditions = given(dtype)
+    x, t, conditions = inputs(dtype)
     unet.zero_grad()
     (unet(x, t, **conditions) * torch.linspace(-1, 1, FRAMES, dtype=dtype)[:, None, None]).sum().backward()
     return {name: parameter.grad.clone() for name, parameter in unet.named_parameters()}  # pyright: ignore
 
 
-def plain_unet(**options) -> UNet:
-    """PyTorch's own layers; no branch begins with zeros, or its inside would have no gradient."""
-    torch.manual_seed(0)
-    return UNet(NETWORK, **options).train()
-
-
 def distance(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> float:
-    """The largest relative difference of a parameter's gradient; those that are zero but for rounding are left out."""
+    """The largest relative difference of a parameter's gradient. Skips gradients that are only rounding."""
     largest = max(float(gradient.norm()) for gradient in other.values())
     return max(
         float((one[name] - gradient).norm() / gradient.norm())
@@ -61,10 +34,10 @@ def expected() -> dict[str, torch.Tensor]:
 
 
 def test_gradients_are_the_slopes_of_the_loss():
-    """Against differences of the loss itself, in double precision, along a direction of each of some parameters."""
+    """Compared with finite differences of the loss in double precision, along a direction of some parameters."""
     unet = plain_unet(split_bytes=None).double()
     unet.dtype = torch.float64
-    x, t, conditions = given(torch.float64)
+    x, t, conditions = inputs(torch.float64)
     found = gradients(unet, torch.float64)
     weights = torch.linspace(-1, 1, FRAMES, dtype=torch.float64)[:, None, None]
 
@@ -95,22 +68,22 @@ def test_gradients_are_the_slopes_of_the_loss():
         assert (above - below) / (2 * step) == pytest.approx(slope, rel=1e-5, abs=1e-7), name
 
 
-def test_splitting_wide_results_does_not_change_gradients(expected):
-    """It exists to save memory at inference, and stays on for attention on CUDA, whose kernels have limits."""
+def test_splitting_wide_results_keeps_the_gradients(expected):
+    """It saves memory in sampling, and stays on for attention on CUDA, whose kernels have limits."""
     assert distance(gradients(plain_unet(split_bytes=2**12)), expected) < 1e-4
 
 
-def test_layers_for_the_cpu_have_the_same_gradients(expected):
+def test_layers_for_cpus_keep_the_gradients(expected):
     unet = plain_unet(split_bytes=None, operations=cpu_layers, attention=cpu_layers.attention)
     assert distance(gradients(unet), expected) < 1e-4
 
 
-def test_gradient_checkpointing_has_the_same_gradients_dropout_included():
+def test_gradient_checkpointing_keeps_the_gradients_and_the_dropout():
     unet, saving = make_unet(dropout=0.3), make_unet(dropout=0.3)
-    for parameter in unet.parameters():  # no branch may be silent
+    for parameter in unet.parameters():  # no branch may be zero
         torch.nn.init.normal_(parameter, std=0.1)
     saving.load_state_dict(unet.state_dict())
-    keep_only_borders(saving)
+    saving.backend.gradient_checkpointing = True
     torch.manual_seed(3)
     plain = gradients(unet)
     torch.manual_seed(3)
@@ -119,7 +92,7 @@ def test_gradient_checkpointing_has_the_same_gradients_dropout_included():
 
 @pytest.mark.parametrize("channels_last", [True, False])
 @pytest.mark.parametrize("shape", [(3, 64, 5, 7), (1, 64, 3, 2), (2, 96, 4, 9)])
-def test_group_norm_is_pytorchs(shape, channels_last):
+def test_group_norm_equals_pytorchs(shape, channels_last):
     norm = torch.nn.GroupNorm(32, shape[1], eps=1e-5)
     torch.nn.init.normal_(norm.weight)
     torch.nn.init.normal_(norm.bias)
@@ -138,18 +111,18 @@ def test_group_norm_is_pytorchs(shape, channels_last):
         torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=2e-3)
 
 
-def test_group_norm_in_half_precision_keeps_its_sums_whole():
-    """Sums of thousands of bfloat16 values in bfloat16 would lose all but the first hundreds."""
+def test_group_norm_in_bf16_adds_up_in_fp32():
+    """A sum of thousands of bfloat16 values in bfloat16 would lose all but the first few hundred."""
     x = torch.randn(2, 32, 64, 64, generator=torch.Generator().manual_seed(0)) + 5
     ours = cpu_layers.GroupNorm(32, 32)
     exact = torch.nn.functional.group_norm(x.double(), 32).float()
     assert (ours(x.bfloat16()).float() - exact).abs().mean() < 0.02
 
 
-@pytest.mark.parametrize("limit", [cpu_layers.MOST_SCORES, 0])
-def test_attention_is_pytorchs(monkeypatch, limit):
-    """By the whole matrix of scores, and where that would be too large, by the fused kernel."""
-    monkeypatch.setattr(cpu_layers, "MOST_SCORES", limit)
+@pytest.mark.parametrize("limit", [cpu_layers.MAX_SCORES, 0])
+def test_attention_equals_pytorchs(monkeypatch, limit):
+    """With the whole matrix of scores, and with the fused kernel for larger ones."""
+    monkeypatch.setattr(cpu_layers, "MAX_SCORES", limit)
     random = torch.Generator().manual_seed(0)
     q, k, v = (torch.randn(3, n, 32, generator=random) for n in (5, 7, 7))
     heads = [x.unflatten(-1, (2, 16)).transpose(1, 2) for x in (q, k, v)]
@@ -157,8 +130,8 @@ def test_attention_is_pytorchs(monkeypatch, limit):
     torch.testing.assert_close(cpu_layers.attention(q, k, v, 2), expected)
 
 
-def test_the_first_layer_of_drawn_poses_is_the_whole_convolution():
-    """Poses at the border, one beside the other, and an image that is all black; the gradients too."""
+def test_the_first_layer_for_drawn_poses_equals_the_whole_convolution():
+    """For poses at the border, two poses, and a black image; with its gradients."""
     conv = torch.nn.Conv2d(3, 8, 3, padding=1)
     x = torch.zeros(4, 3, 16, 12)
     x[0, 1, 5:9, 4:5] = 0.7
@@ -168,7 +141,7 @@ def test_the_first_layer_of_drawn_poses_is_the_whole_convolution():
     results = []
     for layer in (
         lambda x: torch.nn.functional.avg_pool2d(torch.nn.functional.silu(conv(x)), 2),
-        lambda x: first_layer(x, conv.weight, conv.bias),
+        lambda x: first_pose_layer(x, conv),
     ):
         conv.zero_grad()
         y = layer(x)
@@ -178,7 +151,7 @@ def test_the_first_layer_of_drawn_poses_is_the_whole_convolution():
         torch.testing.assert_close(drawn, whole, rtol=1e-4, atol=1e-5)
 
 
-def test_training_on_a_cpu_uses_it_for_poses_and_not_for_images():
+def test_training_on_a_cpu_uses_it_for_poses_but_not_for_images():
     unet = make_unet(dropout=0.0)
     plain = plain_unet(split_bytes=None)
     unet.load_state_dict(plain.state_dict())
@@ -187,4 +160,4 @@ def test_training_on_a_cpu_uses_it_for_poses_and_not_for_images():
     for name in ("pose", "reference_pose", "first_frame"):
         ours, theirs = getattr(unet.conditions, name), getattr(plain.conditions, name)
         torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
-        assert ("_convolve" in vars(ours)) == (name != "first_frame")
+        assert (ours.first_layer is first_pose_layer) == (name != "first_frame")

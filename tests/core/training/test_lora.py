@@ -1,4 +1,4 @@
-"""A LoRA is trained through peft, and stored by names that ComfyUI derives from the modules."""
+"""A LoRA is trained through peft, and stored under the names that ComfyUI derives from the modules."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ from functools import partial
 import torch
 from safetensors.torch import load_file
 
-from tests.core.training.test_gradients import given
-from tests.support.training import RUN, SETTINGS, equal, make_job, make_unet, newest, spread
-from unianimate_core.training.loop.trainer import make_accelerator, train
+from tests.support.training import RUN, SETTINGS, equal, inputs, make_run, make_unet, newest, spread
+from unianimate_core.training.loop.trainer import make_accelerator, train_run
 from unianimate_core.training.network.lora import LoraAdapters
 
 RANK = 3
-LORA = replace(SETTINGS, lora_rank=RANK, rate=1e-2)
+LORA = replace(SETTINGS, lora_rank=RANK, learning_rate=1e-2)
 
 
 def trained(folder, steps: int) -> dict[str, torch.Tensor]:
-    job = make_job(folder, LORA, replace(RUN, steps=steps), trained=partial(LoraAdapters, rank=RANK))
-    return load_file(train(job, make_accelerator(LORA)))
+    run = make_run(folder, LORA, replace(RUN, steps=steps), trained=partial(LoraAdapters, rank=RANK))
+    return load_file(train_run(run, make_accelerator(LORA)))
 
 
-def test_keys_are_those_of_the_modules(tmp_path):
-    """Each names a layer of the network by ComfyUI's prefix, with both factors and the scale."""
+def test_keys_name_layers_as_comfyui_does(tmp_path):
+    """Each layer has both factors and the scale, under ComfyUI's prefix."""
     stored = trained(tmp_path / "run", 2)
     layers = {name.rsplit(".lora_", 1)[0] for name in stored if ".lora_" in name}
     modules = dict(make_unet().named_modules())
@@ -37,24 +36,24 @@ def test_keys_are_those_of_the_modules(tmp_path):
         assert stored[f"{layer}.lora_A.weight"].shape == (RANK, weight.shape[1])
         assert stored[f"{layer}.lora_B.weight"].shape == (weight.shape[0], RANK)
         assert stored[f"{layer}.alpha"] == RANK
-    assert any(stored[f"{layer}.lora_B.weight"].abs().max() > 0 for layer in layers), "nothing was learnt"
+    assert any(stored[f"{layer}.lora_B.weight"].abs().max() > 0 for layer in layers), "nothing was learned"
 
 
-def test_only_the_adapters_are_trained():
+def test_only_the_adapters_learn():
     unet = make_unet()
     adapters = LoraAdapters(unet, RANK)
     assert all(parameter.requires_grad == (".lora_" in name) for name, parameter in unet.named_parameters())
     assert adapters.parameters.keys() == {name for name, _ in unet.named_parameters() if ".lora_" in name}
 
 
-def test_merged_into_the_weights_it_is_the_network_that_was_trained():
-    """weight + alpha / rank B A, as a LoRA loader merges it, at strength 1."""
+def test_a_lora_merged_into_the_weights_gives_the_trained_network():
+    """weight + alpha / rank B A, as a LoRA loader merges it at strength 1."""
     unet, plain = (spread(make_unet(dropout=0.0)).eval() for _ in range(2))
     adapters = LoraAdapters(unet, RANK)
     for parameter in adapters.parameters.values():
         torch.nn.init.normal_(parameter, std=0.2)
     stored = adapters.stored(adapters.parameters)
-    x, t, conditions = given()
+    x, t, conditions = inputs()
     with torch.no_grad():
         before = plain(x, t, **conditions)
         for name, weight in plain.named_parameters():
@@ -67,7 +66,7 @@ def test_merged_into_the_weights_it_is_the_network_that_was_trained():
     assert (adapted - merged).norm() < 1e-4 * (merged - before).norm()
 
 
-def test_a_lora_run_goes_on_where_it_stopped(tmp_path):
+def test_a_lora_run_continues_where_it_stopped(tmp_path):
     whole = trained(tmp_path / "whole", 4)
     trained(tmp_path / "parts", 2)
     assert equal(trained(tmp_path / "parts", 4), whole)

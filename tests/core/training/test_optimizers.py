@@ -1,4 +1,4 @@
-"""Who trains which weights, and Muon's steps."""
+"""Which optimizer moves which weights, and Muon's steps."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from tests.support.training import NETWORK, RUN, SETTINGS, equal, make_job, make_unet, newest
+from tests.support.training import NETWORK, RUN, SETTINGS, equal, make_run, make_unet, newest
 from unianimate_core.config import MambaConfig
-from unianimate_core.training.loop.trainer import make_accelerator, train
+from unianimate_core.training.loop.trainer import make_accelerator, train_run
 from unianimate_core.training.optimizers.groups import make_optimizers
 from unianimate_core.training.optimizers.muon import Muon, orthogonal
 from unianimate_core.training.settings import TrainingError
 
-MUON = replace(SETTINGS, optimizer="muon", rate=0.01)
+MUON = replace(SETTINGS, optimizer="muon", learning_rate=0.01)
 
 
 @pytest.mark.parametrize("settings", [SETTINGS, MUON])
@@ -33,8 +33,8 @@ def test_every_weight_has_one_optimizer_and_decays_only_if_a_matrix(settings, ne
     assert len(optimizers) == (2 if settings is MUON else 1)
 
 
-def test_a_step_of_muon_turns_all_directions_alike():
-    """Singular values of the step are about its size, be the gradient's as different as they like."""
+def test_a_step_of_muon_is_equally_long_in_all_directions():
+    """Its singular values are close to the learning rate, however different those of the gradient are."""
     random = torch.Generator().manual_seed(0)
     weight = torch.nn.Parameter(torch.zeros(16, 24))
     u, _, v = torch.linalg.svd(torch.randn(16, 24, generator=random), full_matrices=False)
@@ -44,8 +44,8 @@ def test_a_step_of_muon_turns_all_directions_alike():
     assert 0.04 < float(sizes.min()) <= float(sizes.max()) < 0.13
 
 
-def test_stacked_layers_have_steps_of_their_own():
-    """Queries, keys and values made by one product are still three layers."""
+def test_stacked_layers_get_separate_steps():
+    """Queries, keys and values share a weight, but are three layers."""
     random = torch.Generator().manual_seed(0)
     gradients = [torch.randn(8, 8, generator=random) * size for size in (1, 10, 100)]
     stacked, apart = torch.nn.Parameter(torch.zeros(24, 8)), [torch.nn.Parameter(torch.zeros(8, 8)) for _ in range(3)]
@@ -57,21 +57,21 @@ def test_stacked_layers_have_steps_of_their_own():
     torch.testing.assert_close(stacked.detach(), torch.cat([parameter.detach() for parameter in apart]))
 
 
-def test_the_iteration_in_half_precision_points_the_same_way():
+def test_the_iteration_in_bf16_has_the_same_direction():
     matrices = torch.randn(2, 32, 48, generator=torch.Generator().manual_seed(0))
     exact, rough = orthogonal(matrices), orthogonal(matrices, torch.bfloat16)
     assert rough.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(exact.flatten(), rough.flatten(), dim=0) > 0.999
 
 
-def test_a_run_with_muon_goes_on_bit_by_bit(tmp_path):
+def test_a_run_with_muon_continues_bit_for_bit(tmp_path):
     for folder, steps in (("whole", (4,)), ("parts", (2, 4))):
         for end in steps:
-            train(make_job(tmp_path / folder, MUON, replace(RUN, steps=end)), make_accelerator(MUON))
+            train_run(make_run(tmp_path / folder, MUON, replace(RUN, steps=end)), make_accelerator(MUON))
     assert equal(newest(tmp_path / "parts"), newest(tmp_path / "whole"))
 
 
 def test_muon_in_fp16_is_refused():
-    """It goes with AdamW, and the scaler would divide the gradients of the second of the two twice."""
+    """It comes with AdamW, and a gradient scaler would divide the gradients of the second optimizer twice."""
     with pytest.raises(TrainingError, match="muon does not train in precision fp16: choose bf16 or fp32, or adamw"):
         replace(MUON, precision="fp16")

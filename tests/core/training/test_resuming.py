@@ -1,4 +1,4 @@
-"""A run that stops, however it stops, goes on as if it had not."""
+"""A run that stops, for any reason, continues as if it had not stopped."""
 
 from __future__ import annotations
 
@@ -8,29 +8,28 @@ from dataclasses import replace
 import pytest
 from safetensors.torch import load_file
 
-from tests.support.training import RUN, SETTINGS, Squares, equal, make_job, newest, run
+from tests.support.training import RUN, SETTINGS, Squares, equal, make_run, newest, train_in
 from unianimate_core.training import loss
 from unianimate_core.training.loop import trainer
 from unianimate_core.training.loop.curves import read_curves
-from unianimate_core.training.loop.trainer import make_accelerator, train
+from unianimate_core.training.loop.trainer import make_accelerator, train_run
 from unianimate_core.training.settings import TrainingError
 
 
 def test_a_run_in_two_parts_is_bit_identical_to_one(whole, tmp_path):
-    """Weights, their mean, the optimizer, dropout, the order of the data: nothing may begin anew."""
-    run(tmp_path / "run", run=replace(RUN, steps=3))
-    run(tmp_path / "run", run=replace(RUN, steps=6))
+    """Weights, EMA, optimizer, dropout and the order of the data all continue."""
+    train_in(tmp_path / "run", run=replace(RUN, steps=3))
+    train_in(tmp_path / "run", run=replace(RUN, steps=6))
     assert len(newest(whole)) > 100
     assert equal(newest(tmp_path / "run"), newest(whole))
     result = load_file(tmp_path / "run" / "unianimate.safetensors")
     assert equal(result, load_file(whole / "unianimate.safetensors"))
 
 
-def test_the_optimizer_goes_on_where_the_weights_are_and_keeps_no_file_open(whole, tmp_path):
-    """On a GPU a fused step counts there; and one number of a mapped file would keep all of it, 11 GB at full size."""
+def test_the_restored_optimizer_is_on_the_device_of_the_weights_and_keeps_no_file_open(whole, tmp_path):
+    """A fused step counts on the GPU. One number of a mapped file would keep all of it, 11 GB at full size."""
     shutil.copytree(whole, tmp_path / "run")
-    job = make_job(tmp_path / "run")
-    resumed = trainer.Trainer(job, make_accelerator(SETTINGS))
+    resumed = trainer.Trainer(make_run(tmp_path / "run"), make_accelerator(SETTINGS))
     states = resumed.optimizers[0].state
     assert len(states) > 100
     for parameter, state in states.items():
@@ -40,8 +39,8 @@ def test_the_optimizer_goes_on_where_the_weights_are_and_keeps_no_file_open(whol
             assert tensor.untyped_storage().nbytes() == tensor.nbytes
 
 
-def test_a_validation_that_a_kill_came_before_is_made_once_when_the_run_goes_on(tmp_path):
-    """The last one, above all: there the repeated command has nothing else to do."""
+def test_a_run_that_continues_makes_the_validation_that_a_kill_prevented_once(tmp_path):
+    """Even the last validation, after which the repeated command has no step to train."""
     made = []
 
     def killed(*_):
@@ -51,20 +50,20 @@ def test_a_validation_that_a_kill_came_before_is_made_once_when_the_run_goes_on(
         made.append(step)
         return {"PSNR": 20.0}
 
-    job = make_job(tmp_path / "run", run=replace(RUN, steps=1))
+    run = make_run(tmp_path / "run", run=replace(RUN, steps=1))
     with pytest.raises(KeyboardInterrupt):
-        train(replace(job, validate=killed), make_accelerator(SETTINGS))
+        train_run(replace(run, validate=killed), make_accelerator(SETTINGS))
     for _ in range(2):
-        train(replace(job, validate=validate), make_accelerator(SETTINGS))
+        train_run(replace(run, validate=validate), make_accelerator(SETTINGS))
     assert made == [1]
     assert read_curves(tmp_path / "run" / "curves" / "curves.jsonl") == [{"step": 1, "validation/PSNR": 20.0}]
 
 
-def test_passes_and_worker_processes_change_nothing_but_rounding(tmp_path):
-    """Clips depend on their position alone, not on who reads them or how many pass at once."""
+def test_passes_and_worker_processes_change_only_rounding(tmp_path):
+    """Clips depend only on their position, whichever process reads them and however many pass at once."""
     settings = replace(SETTINGS, dropout=0.0)
-    run(tmp_path / "run", settings, replace(RUN, steps=1))
-    run(tmp_path / "other", settings, replace(RUN, steps=1, clips_at_once=1, workers=1))
+    train_in(tmp_path / "run", settings, replace(RUN, steps=1))
+    train_in(tmp_path / "other", settings, replace(RUN, steps=1, clips_at_once=1, workers=1))
     whole, parts = (newest(tmp_path / name) for name in ("run", "other"))
     gradients = [name for name in whole if name.endswith("exp_avg")]
     different = sum((whole[name] - parts[name]).square().sum() for name in gradients)
@@ -74,39 +73,40 @@ def test_passes_and_worker_processes_change_nothing_but_rounding(tmp_path):
 @pytest.mark.parametrize(
     ("other", "message"),
     [
-        ({"rate": 2e-3}, r"settings\.rate was 0\.001 and is 0\.002"),
+        ({"learning_rate": 2e-3}, r"settings\.learning_rate was 0\.001 and is 0\.002"),
         ({"batch": 4}, r"settings\.batch was 2 and is 4"),
+        ({"precision": "bf16"}, r"settings\.precision was fp32 and is bf16\): give what the run began with"),
         ({"weighting": "x0"}, r"settings\.weighting was v and is x0"),
     ],
 )
-def test_another_configuration_is_refused_and_says_what_differs(whole, other, message):
-    """Half a run of one kind and half of another is neither."""
+def test_another_configuration_is_refused_with_its_differences(whole, other, message):
+    """A run with half of each would be neither."""
     before = newest(whole)
     with pytest.raises(TrainingError, match=message):
-        run(whole, replace(SETTINGS, **other))
+        train_in(whole, replace(SETTINGS, **other))
     assert equal(newest(whole), before)
 
 
 def test_other_data_is_refused(whole):
     with pytest.raises(TrainingError, match=r"data\.count was 3 and is 2"):
-        run(whole, source=Squares(2))
+        train_in(whole, source=Squares(2))
 
 
-def test_a_loss_that_is_no_number_stops_and_names_the_clip(tmp_path, monkeypatch):
-    """The run's state must not be spoilt by it, and the user must find the clip."""
+def test_a_loss_that_is_not_finite_stops_the_run_and_names_the_clip(tmp_path, monkeypatch):
+    """It must not reach the state, and the user must find the clip."""
     clip_losses = loss.clip_losses
     monkeypatch.setattr(loss, "clip_losses", lambda *given: clip_losses(*given) * float("nan"))
-    with pytest.raises(TrainingError, match=r"the loss of square \d \(nan\), square \d \(nan\) is no number at step 0"):
-        run(tmp_path / "run")
+    with pytest.raises(TrainingError, match=r"loss of square \d \(nan\), square \d \(nan\) is not finite at step 0"):
+        train_in(tmp_path / "run")
     assert not (tmp_path / "run" / "states").exists()
 
 
-def test_a_gradient_that_is_no_number_stops_before_it_reaches_the_weights(tmp_path, monkeypatch):
+def test_a_gradient_that_is_not_finite_stops_the_run_before_it_reaches_the_weights(tmp_path, monkeypatch):
     folder = tmp_path / "run"
-    run(folder, run=replace(RUN, steps=2))
+    train_in(folder, run=replace(RUN, steps=2))
     before = newest(folder)
-    clip_losses = loss.clip_losses  # finite, but not its slope
+    clip_losses = loss.clip_losses  # made finite below, with a gradient that is not
     monkeypatch.setattr(loss, "clip_losses", lambda *given: (clip_losses(*given) * 0).sqrt())
-    with pytest.raises(TrainingError, match="the gradient of step 2 is nan, of the clips square"):
-        run(folder)
+    with pytest.raises(TrainingError, match="the gradient of step 2 is nan, from the clips square"):
+        train_in(folder)
     assert equal(newest(folder), before)

@@ -1,8 +1,9 @@
-"""The tiny VAE: the form that ComfyUI knows, and a training that can be cut off at any moment."""
+"""The tiny VAE: the form that ComfyUI loads, and a training that can be cut off at any moment."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import re
 from dataclasses import replace
@@ -17,21 +18,22 @@ from unianimate_core.checkpoint.files import CheckpointError
 from unianimate_core.storage.run_lock import LOCK_NAME, RunBusy, run_lock
 from unianimate_core.training.vae import trainer as training
 from unianimate_core.training.vae.crops import crops
+from unianimate_core.training.vae.initial_weights import initialize_from_mean_colors
 from unianimate_core.training.vae.quality import reconstruct
-from unianimate_core.training.vae.start import start_from_mean_colors
-from unianimate_core.training.vae.trainer import VaeTraining, train_vae
+from unianimate_core.training.vae.trainer import VaeTrainingSettings, train_vae
 from unianimate_core.vae.tiny import TinyVAE, load_tiny_vae, save_tiny_vae
 
-SMALL = VaeTraining(steps=4, clips=1, frames=1, size=16, warm_up=2, precision="fp32")
+SMALL = VaeTrainingSettings(steps=4, clips=1, frames=1, size=16, warm_up=2, precision="fp32")
 
-# Number in its sequence: outputs and inputs of a 3x3 convolution; whether it has a bias. Blocks are three of 64 x 64.
+# By index in the sequence: outputs and inputs of a 3x3 convolution, and whether it has a bias. A block is three of
+# 64 x 64.
 ENCODER = {0: (64, 3, True), 2: (64, 64, False), 6: (64, 64, False), 10: (64, 64, False), 14: (4, 64, True)}
 DECODER = {1: (64, 4, True), 7: (64, 64, False), 12: (64, 64, False), 17: (64, 64, False), 19: (3, 64, True)}
 BLOCKS = {"taesd_encoder": (1, 3, 4, 5, 7, 8, 9, 11, 12, 13), "taesd_decoder": (3, 4, 5, 8, 9, 10, 13, 14, 15, 18)}
 
 
 def taesd_shapes() -> dict[str, tuple[int, ...]]:
-    """Names and shapes of the published form."""
+    """The names and shapes of the published form."""
     shapes: dict[str, tuple[int, ...]] = {"vae_scale": (), "vae_shift": ()}
     for part, convolutions in (("taesd_encoder", ENCODER), ("taesd_decoder", DECODER)):
         for index, (outputs, inputs, bias) in convolutions.items():
@@ -45,13 +47,13 @@ def taesd_shapes() -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def test_names_and_shapes_are_those_of_taesd():
-    """ComfyUI tells the form by its names, and would ignore what it does not know."""
+def test_names_and_shapes_equal_taesds():
+    """ComfyUI identifies the form by its names, and ignores unknown ones."""
     assert {name: tuple(tensor.shape) for name, tensor in TinyVAE().state_dict().items()} == taesd_shapes()
 
 
-def test_clips_keep_their_frames_apart():
-    """b 3 f H W to b 4 f h w and back; a frame's latent does not depend on its neighbors."""
+def test_the_latent_of_a_frame_does_not_depend_on_its_neighbors():
+    """b 3 f H W to b 4 f h w and back."""
     vae = TinyVAE()
     clip = torch.rand(2, 3, 3, 32, 16, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
@@ -65,7 +67,7 @@ def test_clips_keep_their_frames_apart():
     torch.testing.assert_close(latent[1:, :, 2:], alone)
 
 
-def test_what_was_saved_is_loaded_in_half_precision(tmp_path):
+def test_a_saved_vae_loads_in_half_precision(tmp_path):
     vae = TinyVAE()
     save_tiny_vae(vae.state_dict(), tmp_path / "vae.safetensors", {})
     assert (tmp_path / "vae.safetensors").stat().st_size < 6e6
@@ -84,7 +86,7 @@ def test_what_was_saved_is_loaded_in_half_precision(tmp_path):
     ],
 )
 def test_another_vae_is_refused(tmp_path, change, message):
-    """One of 16 channels, or in SDXL's units, would decode to nonsense."""
+    """A VAE with 16 channels, or with SDXL's units, would decode to nonsense."""
     tensors = TinyVAE().state_dict()
     change(tensors)
     save_file(tensors, tmp_path / "other.safetensors")
@@ -92,23 +94,23 @@ def test_another_vae_is_refused(tmp_path, change, message):
         load_tiny_vae(tmp_path / "other.safetensors")
 
 
-def test_training_begins_with_coarse_images_and_latents_of_unit_variance():
-    """Gray images would take hundreds of steps to become these."""
+def test_training_starts_with_coarse_images_and_latents_of_unit_variance():
+    """From gray images, this would take hundreds of steps."""
     vae = TinyVAE()
-    start_from_mean_colors(vae, torch.cat([crops(step, 2, 2, 32) for step in range(8)]))
-    begun = reconstruct(vae, 128, 64, 3)
-    assert begun.psnr.mean() > 18
-    assert (begun.latents.std((0, 2, 3)) - 1).abs().max() < 0.5
+    initialize_from_mean_colors(vae, torch.cat([crops(step, 2, 2, 32) for step in range(8)]))
+    start = reconstruct(vae, 128, 64, 3)
+    assert start.psnr.mean() > 18
+    assert (start.latents.std((0, 2, 3)) - 1).abs().max() < 0.5
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    """A start that looks at a single batch."""
+    """Set the initial weights from a single batch."""
     monkeypatch.setattr(training, "STARTING_BATCHES", 1)
 
 
 def stop_at(step: int, reason: BaseException):
-    """In place of `crops`: fails at this step."""
+    """A replacement of `crops` that fails at this step."""
 
     def stopping(at: int, *others):
         if at == step:
@@ -118,8 +120,8 @@ def stop_at(step: int, reason: BaseException):
     return stopping
 
 
-def test_a_run_that_is_cut_off_ends_as_one_that_is_not(tmp_path, monkeypatch, quick):
-    """To resume is to run the same command again, and the result is the same to the bit."""
+def test_a_run_that_is_cut_off_continues_to_the_same_bits(tmp_path, monkeypatch, quick):
+    """To resume, the same command is run again."""
     train_vae(tmp_path / "whole.safetensors", SMALL)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(training, "crops", stop_at(3, KeyboardInterrupt()))
@@ -133,8 +135,8 @@ def test_a_run_that_is_cut_off_ends_as_one_that_is_not(tmp_path, monkeypatch, qu
     assert [line.split(",")[0] for line in curves[0].splitlines()] == ["step", "0", "1", "2", "3"]
 
 
-def test_a_decoder_learns_on_and_latents_stay(tmp_path, quick):
-    """Networks are trained on the latents, which must not change under them."""
+def test_the_decoder_can_learn_alone_and_latents_stay(tmp_path, quick):
+    """Networks trained on the latents need them unchanged."""
     train_vae(tmp_path / "first.safetensors", SMALL)
     further = replace(SMALL, decoder_of=str(tmp_path / "first.safetensors"), fine_from=0.0)
     train_vae(tmp_path / "second.safetensors", further)
@@ -144,18 +146,18 @@ def test_a_decoder_learns_on_and_latents_stay(tmp_path, quick):
     assert all(name.startswith("taesd_decoder") for name in changed)
 
 
-def test_other_settings_than_the_run_began_with_are_refused(tmp_path, quick):
-    """Half a run at one rate and half at another would be neither."""
+def test_settings_that_differ_from_the_runs_are_refused(tmp_path, quick):
+    """A run with half of each would be neither."""
     train_vae(tmp_path / "vae.safetensors", SMALL)
     other = replace(SMALL, learning_rate=0.1, seed=5)
     with pytest.raises(ValueError, match=r"learning_rate was 0\.005 and is 0\.1; seed was 0 and is 5"):
         train_vae(tmp_path / "vae.safetensors", other)
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_state_before(tmp_path, monkeypatch, quick):
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_state_before(tmp_path, monkeypatch, quick):
     broken = torch.full((1, 3, 16, 16), torch.nan)
     monkeypatch.setattr(training, "crops", lambda step, *others: broken if step == 2 else crops(step, *others))
-    with pytest.raises(ValueError, match="the loss is nan at step 2: the last state that was written is kept"):
+    with pytest.raises(ValueError, match="the loss is nan at step 2: the last saved state is kept"):
         train_vae(tmp_path / "vae.safetensors", SMALL, save_every=1)
     kept = sorted(state.name for state in (tmp_path / "vae.training" / "states").iterdir())
     assert kept == ["step_00000001", "step_00000002"]
@@ -179,11 +181,24 @@ def test_a_full_disk_leaves_the_last_good_state(tmp_path, monkeypatch, quick):
     train_vae(tmp_path / "vae.safetensors", SMALL)
 
 
-def test_a_run_is_not_trained_by_two_processes(tmp_path, quick):
+def test_two_processes_do_not_train_the_same_run(tmp_path, quick):
     """Each would remove the other's states."""
-    with run_lock(tmp_path / "vae.training"), pytest.raises(RunBusy, match=r"vae\.training is trained in by .*: wait"):
+    with run_lock(tmp_path / "vae.training"), pytest.raises(RunBusy, match=r"vae\.training is in use by .*: wait"):
         train_vae(tmp_path / "vae.safetensors", SMALL)
     assert [path.name for path in (tmp_path / "vae.training").iterdir()] == [LOCK_NAME]
+
+
+@pytest.mark.parametrize(("bf16_units", "precision"), [(True, "bf16"), (False, "fp32")])
+def test_a_run_records_the_precision_that_auto_chose(tmp_path, monkeypatch, quick, caplog, bf16_units, precision):
+    """So it does not continue in another one on another machine."""
+    monkeypatch.setattr("unianimate_core.training.settings.cpu_has_bf16", lambda: bf16_units)
+    with caplog.at_level("INFO"):
+        train_vae(tmp_path / "vae.safetensors", replace(SMALL, steps=1, precision="auto"))
+    state = tmp_path / "vae.training" / "states" / "step_00000001" / "state.json"
+    assert json.loads(state.read_text())["identity"]["precision"] == precision
+    assert [record.message for record in caplog.records if "training in" in record.message] == [
+        f"training in {precision} on cpu" + ("" if bf16_units else ", which has no bf16 units")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -191,22 +206,22 @@ def test_a_run_is_not_trained_by_two_processes(tmp_path, quick):
     [
         ({"steps": 0}, "steps is 0: give at least 1"),
         ({"size": 60}, "size is 60: give a multiple of 8 up to 64"),
-        ({"precision": "fp8"}, "precision is 'fp8': choose one of bf16, fp32"),
+        ({"precision": "fp8"}, "precision is 'fp8': choose one of auto, bf16, fp32"),
     ],
 )
-def test_settings_that_cannot_be_are_refused(settings, message):
+def test_impossible_settings_are_refused(settings, message):
     with pytest.raises(ValueError, match=re.escape(message)):
-        VaeTraining(**settings)
+        VaeTrainingSettings(**settings)
 
 
-def test_the_command_says_what_is_wrong_with_a_name(tmp_path, capsys):
+def test_the_command_refuses_an_output_with_another_suffix(tmp_path, capsys):
     assert main(["train-vae", "--output", str(tmp_path / "vae.pt")]) == 2
     assert "output is vae.pt: give a name that ends in .safetensors" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("width", "height", "decibels"), [(64, 128, 27), (128, 128, 28.5), (128, 192, 28.5)])
-def test_the_shipped_vae_gives_back_people_it_never_saw(width, height, decibels):
-    """What it loses, no network that is trained on its latents can give back."""
+def test_the_shipped_vae_reconstructs_people_it_never_saw(width, height, decibels):
+    """A network trained on its latents cannot restore what it loses."""
     assert mini.VAE.stat().st_size < 6e6
     result = reconstruct(load_tiny_vae(mini.VAE), height, width, 12)
     assert result.psnr.mean() > decibels

@@ -1,1 +1,1 @@
-"""How people look, move and are drawn; `characters.draw_clip` puts it together."""
+"""How people look, move and are painted; `drawing.PEOPLE` lists the steps in order."""

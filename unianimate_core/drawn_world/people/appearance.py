@@ -1,4 +1,4 @@
-"""Who is drawn: proportions, hair, clothes and colors of one character."""
+"""Proportions, hair, clothes and colors of one character."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ SHOES: tuple[Color, ...] = (
 
 @dataclass(frozen=True)
 class Proportions:
-    """Lengths in units of the standing height: distances of joints, half widths of the trunk, radii of limbs."""
+    """Lengths in units of the standing height: distances between joints, half widths of the trunk, radii of limbs."""
 
-    head: float  # radius, of its height
-    head_width: float  # of its height
+    head: float  # half of its height
+    head_width: float  # as a share of its height
     neck: float
     spine: float  # hips to neck joint
     shoulders: float  # half of their distance
@@ -47,12 +47,12 @@ class Proportions:
     shin: float
     ankle: float  # above the ground
     foot: float
-    girth: float  # of limbs and trunk, 1 on average
+    girth: float  # thickness of limbs and trunk, 1 on average
 
 
 @dataclass(frozen=True)
 class Appearance:
-    """Everything about a character that does not move. height: in units of an adult's (children are smaller)."""
+    """Everything about a character that does not move. height: in units of an adult's height; children are smaller."""
 
     cell: tuple[int, ...]
     proportions: Proportions
@@ -67,11 +67,12 @@ class Appearance:
     bottom: str
     bottom_color: Color
     shoes: Color
-    extra: float  # 0..1, picks small things: width of stripes, form of the motif
+    extra: float  # 0..1, decides small details: number of stripes, size of the motif
+    face: str = ""  # eyes and mouth; only storybook characters have several
 
 
 def random_appearance(random: np.random.Generator, split: Split, settings: WorldSettings) -> Appearance:
-    """A character of the split."""
+    """A random character of the split."""
     patterns = [PATTERNS.index(name) for name in settings.patterns]
     counts = (SKINS, HAIR_STYLES, HAIR_COLORS, TOPS, CLOTH, BOTTOMS, CLOTH, SHOES)
     cell = random_cell(random, split, [patterns, *(range(len(kinds)) for kinds in counts)])
@@ -97,7 +98,7 @@ def random_appearance(random: np.random.Generator, split: Split, settings: World
 
 
 def random_proportions(random: np.random.Generator, child: bool) -> Proportions:
-    """Of an adult or a child, each length up to a tenth more or less than usual."""
+    """Proportions of an adult or a child; each length differs from the usual one by up to 8 %."""
     usual = CHILD if child else ADULT
     lengths = {name: length * random.uniform(0.92, 1.08) for name, length in vars(usual).items()}
     lengths["girth"] = random.uniform(0.86, 1.22)

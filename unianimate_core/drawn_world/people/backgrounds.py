@@ -1,4 +1,4 @@
-"""What a character stands before: plain, gradient and textured backgrounds, with a floor to stand on."""
+"""Plain, gradient and textured backgrounds, with a floor to stand on."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ FLOORS = (*((150, 128, 104), (120, 108, 100), (176, 160, 136), (104, 112, 104), 
 TEXTURES = ("bricks", "panels", "wallpaper", "hills", "curtain", "window")
 
 
-def random_background(
-    random: np.random.Generator, kind: str, height: int, width: int, ground: float, finest: float
-) -> np.ndarray:
-    """uint8 h w 3. ground: share of the height at which people stand; finest: pixels of the thinnest detail."""
+def random_background(random: np.random.Generator, kind: str, height: int, width: int, ground: float) -> np.ndarray:
+    """A background of a kind of BACKGROUNDS, uint8 h w 3. ground: where people stand, as a share of the height."""
+    finest = 0.004 * height + 1
     wall = np.array(WALLS[random.integers(len(WALLS))], float) + random.uniform(-10, 10, 3)
     floor = np.array(FLOORS[random.integers(len(FLOORS))], float) + random.uniform(-10, 10, 3)
     horizon = int(height * (ground - random.uniform(0.04, 0.12)))
@@ -59,6 +58,10 @@ def _gradient(random, image, wall):
         share = np.clip(y * np.cos(angle) + x * np.sin(angle), 0, 1)
     coarse = (wall + (other - wall) * share).astype(np.float32)
     return cv2.resize(coarse, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+# The textures below paint on image, float32 h w 3, and return the result. wall: its color; horizon: the row where the
+# floor begins; finest: thickness in pixels of the thinnest detail.
 
 
 def _bricks(random, image, wall, horizon, finest):

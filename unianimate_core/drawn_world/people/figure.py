@@ -1,4 +1,4 @@
-"""A character's points on the canvas."""
+"""The points of a character on the canvas."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from .appearance import Appearance
 from .bones import Bones
 
 LINE = 0.006
-"""Width of the line around everything, in units of the height."""
+"""Width of the line around every shape, in units of the height."""
 
 
 @dataclass(frozen=True)
 class Camera:
-    """Looks slightly down, from far away. pitch: degrees; unit: pixels of an adult's height; origin: pixel (x, y) of
-    the ground between the feet.
+    """A distant camera that looks slightly down (parallel projection).
+
+    pitch: degrees; unit: an adult's height in pixels; origin: pixel (x, y) of the ground between the feet.
     """
 
     pitch: float
@@ -24,12 +25,12 @@ class Camera:
     origin: tuple[float, float]
 
     def project(self, positions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """(..., 3) in space to pixels (..., 2) and depth (...), both in pixels."""
+        """The image points (..., 2) and depths (...) of points in space (..., 3), both in pixels."""
         flat, depth = self.turn(positions)
         return flat * self.unit + np.array(self.origin), depth * self.unit
 
     def turn(self, vectors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors as the viewer sees them: on the image (..., 2), and towards the viewer (...)."""
+        """The parts of vectors on the image (..., 2) and toward the viewer (...)."""
         cosine, sine = np.cos(np.radians(self.pitch)), np.sin(np.radians(self.pitch))
         x, y, z = np.moveaxis(vectors, -1, 0)
         return np.stack([x, y * cosine + z * sine], axis=-1), z * cosine - y * sine
@@ -37,9 +38,13 @@ class Camera:
 
 @dataclass(frozen=True)
 class Figure:
-    """body (f, 20, 2), hands (f, 2, 21, 2), heels (f, 2, 2), head (f, 2): pixels; body_depth (f, 20) and head_depth
-    (f,): nearer is greater. Axes (f, 3, 2) and how much each points at the viewer (f, 3): the person's left, down and
-    ahead. unit: pixels of the person's height.
+    """A character projected onto the canvas, for f frames.
+
+    body (f, 20, 2), hands (f, 2, 21, 2), heels (f, 2, 2), head (f, 2): pixels.
+    body_depth (f, 20), head_depth (f,): pixels; a greater depth is nearer to the viewer.
+    axes: for "hips", "chest" and "head" the directions left, down and ahead on the image (f, 3, 2), and how much each
+    points toward the viewer (f, 3).
+    unit: the person's height in pixels; ground: pixel (x, y) of the ground where the person stands.
     """
 
     appearance: Appearance
@@ -51,26 +56,27 @@ class Figure:
     head_depth: np.ndarray
     axes: dict[str, tuple[np.ndarray, np.ndarray]]
     unit: float
+    ground: tuple[float, float]
 
     def middle(self, *joints: int) -> np.ndarray:
-        """(f, 2)."""
+        """The mean of these joints, (f, 2)."""
         return self.body[:, list(joints)].mean(1)
 
     def depth_of(self, *joints: int) -> np.ndarray:
-        """(f,), the mean."""
+        """The mean depth of these joints, (f,)."""
         return self.body_depth[:, list(joints)].mean(1)
 
 
-def seen_by(camera: Camera, bones: Bones, appearance: Appearance) -> Figure:
-    """bones: in units of the person's height."""
+def figure_from(camera: Camera, bones: Bones, appearance: Appearance) -> Figure:
+    """Projects bones, in units of the person's height, onto the canvas."""
     camera = Camera(camera.pitch, camera.unit * appearance.height, camera.origin)
     body, body_depth = camera.project(bones.body)
     head, head_depth = camera.project(bones.head)
     axes = {}
     for name in ("hips", "chest", "head"):
-        flat, towards = camera.turn(np.swapaxes(getattr(bones, f"{name}_axes"), 1, 2))
-        axes[name] = flat, towards
+        flat, toward = camera.turn(np.swapaxes(getattr(bones, f"{name}_axes"), 1, 2))
+        axes[name] = flat, toward
     return Figure(
         appearance, body, body_depth, camera.project(bones.hands)[0], camera.project(bones.heels)[0], head, head_depth,
-        axes, camera.unit,
+        axes, camera.unit, camera.origin,
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""What a person stands or sits on."""
+"""The stool that a person sits on, and the shadow on the ground."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from .figure import LINE, Figure
 from .shapes import edge, shade
 
 WOOD = (124.0, 92.0, 66.0)
-DARKEST = 0.38  # of the light that a shadow takes away
+DARKEST = 0.38  # share of the light that the shadow takes away at its middle
 
 
 def put_stool(canvas: np.ndarray, figure: Figure) -> None:
-    """Draw a stool below the hips onto canvas, uint8 h w 3; who sits stays there."""
+    """Draws a stool below the hips onto canvas, uint8 h w 3. Seated people stay in place, so all frames share it."""
     unit = figure.unit
     seat = figure.middle(points.LEFT_HIP, points.RIGHT_HIP).mean(0) + np.array([0, 0.05 * unit])
     ground = figure.body[:, [points.LEFT_ANKLE, points.RIGHT_ANKLE], 1].max()
@@ -29,7 +29,7 @@ def put_stool(canvas: np.ndarray, figure: Figure) -> None:
 
 
 def cast_shadow(canvas: np.ndarray, figure: Figure, frame: int) -> None:
-    """Darken the ground below the feet of this frame."""
+    """Darkens the ground below the feet of this frame."""
     feet = np.concatenate([figure.body[frame, [points.LEFT_ANKLE, points.RIGHT_ANKLE]], figure.heels[frame]])
     x, y = feet.mean(0)[0], feet[:, 1].max() + 0.01 * figure.unit
     half_width, half_height = 0.08 * figure.unit + np.ptp(feet[:, 0]) / 2, 0.035 * figure.unit

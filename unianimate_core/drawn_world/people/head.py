@@ -1,4 +1,4 @@
-"""Head, hair and face. The head is an egg that turns; what lies on it is placed on its surface."""
+"""Head, hair and face. The head is an egg that turns; the face lies on its surface."""
 
 from __future__ import annotations
 
@@ -16,8 +16,10 @@ CHIN = 0.13  # by how much the head narrows
 
 @dataclass(frozen=True)
 class Haircut:
-    """Elevation in degrees of the lower edge ahead, at the sides and behind; thickness in radii of the head; what hangs
-    behind the neck: length and half width in radii of the head.
+    """The form of the hair.
+
+    ahead, side, behind: elevation of the hair's lower edge, degrees; thickness: in radii of the head.
+    hanging: length and half width, in radii of the head, of the hair that hangs behind the neck.
     """
 
     ahead: float
@@ -41,40 +43,41 @@ HAIRCUTS = {
 
 
 class Egg:
-    """Places on the head: azimuth (0 ahead, a quarter turn the person's left) and elevation (up), radians."""
+    """Maps places on the head to pixels. Azimuth: 0 ahead, pi/2 on the person's left; elevation: upward; radians."""
 
     def __init__(self, figure: Figure):
         self.figure = figure
         self.tall = figure.appearance.proportions.head * figure.unit
         self.wide = self.tall * figure.appearance.proportions.head_width
-        self.flat, towards = figure.axes["head"]
-        self.yaw = np.arctan2(towards[:, 0], towards[:, 2])[:, None]  # the azimuth that points at the viewer
+        self.flat, toward = figure.axes["head"]
+        self.yaw = np.arctan2(toward[:, 0], toward[:, 2])[:, None]  # the azimuth that faces the viewer
         self.up = unit(-self.flat[:, 1])
-        self.right = np.stack([-self.up[:, 1], self.up[:, 0]], axis=-1)  # of the image
+        self.right = np.stack([-self.up[:, 1], self.up[:, 0]], axis=-1)  # toward the right of the image
 
     def at(self, azimuths: np.ndarray, elevations: np.ndarray, out: float | np.ndarray = 1.0) -> np.ndarray:
-        """(f, k, 2), seen or not. azimuths, elevations: (k,) or (f, k)."""
+        """Pixels (f, k, 2), visible or not. azimuths, elevations: (k,) or (f, k); out: in radii of the head."""
         azimuths, elevations = np.broadcast_arrays(azimuths + 0 * self.yaw, elevations)
         level = self.wide * np.cos(elevations)
         parts = np.stack([level * np.sin(azimuths), -self.tall * np.sin(elevations), level * np.cos(azimuths)], axis=-1)
         return self.figure.head[:, None] + np.broadcast_to(out, azimuths.shape)[..., None] * (parts @ self.flat)
 
     def patch(self, azimuth: float, elevation: float, wide: float, tall: float, *, slant: float = 0, out: float = 1):
-        """An oval on the surface, (f, k, 2), gathered at the edge where it would lie behind. slant: its rise from the
-        middle of the face outwards.
+        """An oval on the surface, (f, k, 2). Parts that lie behind the head are moved to its edge.
+
+        slant: how much the oval rises from the middle of the face outward.
         """
         corners = CIRCLE[::2]
         away = wide * np.cos(corners)
         relative = np.clip(_wrapped(azimuth + away - self.yaw), -np.pi / 2, np.pi / 2)
-        outwards = away * (1 if azimuth > 0 else -1)
-        return self.at(relative + self.yaw, elevation + tall * np.sin(corners) + slant * outwards, out)
+        outward = away * (1 if azimuth > 0 else -1)
+        return self.at(relative + self.yaw, elevation + tall * np.sin(corners) + slant * outward, out)
 
-    def flat_curve(self, angles: np.ndarray, out: float) -> np.ndarray:
-        """On the edge of what is seen, (f, k, 2). angles: from the image's right upwards."""
+    def flat_curve(self, angles: np.ndarray, out: float | np.ndarray) -> np.ndarray:
+        """Points of the silhouette, (f, k, 2). angles, out: (k,) or (f, k); angles count from the right upward."""
         narrow = 1 - CHIN * np.maximum(-np.sin(angles), 0) ** 1.5
-        sideways, upwards = self.wide * np.cos(angles) * narrow, self.tall * np.sin(angles)
-        offset = sideways[:, None] * self.right[:, None] + upwards[:, None] * self.up[:, None]
-        return self.figure.head[:, None] + out * offset
+        sideways, upward = self.wide * np.cos(angles) * narrow, self.tall * np.sin(angles)
+        offset = sideways[..., None] * self.right[:, None] + upward[..., None] * self.up[:, None]
+        return self.figure.head[:, None] + np.asarray(out)[..., None] * offset
 
 
 def _wrapped(angle: np.ndarray) -> np.ndarray:
@@ -82,7 +85,7 @@ def _wrapped(angle: np.ndarray) -> np.ndarray:
 
 
 def head(figure: Figure) -> Layer:
-    """Ears, head, face, hair; the one after the other covers it."""
+    """Ears, head, face and hair; each covers those before it."""
     skin, line = figure.appearance.skin, LINE * figure.unit
     egg = Egg(figure)
     cheek = np.radians(np.linspace(-75, 40, 7))
@@ -110,7 +113,7 @@ def _ears(egg: Egg, line: float) -> list[Shape]:
 
 
 def _face(egg: Egg) -> list[Shape]:
-    """Eyes, brows, cheeks, nose and mouth; towards the edge they are foreshortened to nothing."""
+    """Eyes, brows, cheeks, nose and mouth. They get narrower toward the edge of the head and vanish there."""
     who, shapes = egg.figure.appearance, []
     red, green, blue = who.skin
     for side in (1, -1):
@@ -128,7 +131,7 @@ def _face(egg: Egg) -> list[Shape]:
 
 
 def _hair(egg: Egg, line: float) -> list[Shape]:
-    """What lies on the skull: from the hairline that is seen, over the top."""
+    """The hair on the skull, from the visible hairline up."""
     who = egg.figure.appearance
     haircut, color = HAIRCUTS[who.hair_style], who.pattern_color if who.hair_style == "cap" else who.hair
     grow = line / egg.tall
@@ -156,7 +159,7 @@ def _hair(egg: Egg, line: float) -> list[Shape]:
 
 
 def _skull(egg: Egg, haircut: Haircut, thick: float, lower: float) -> np.ndarray:
-    """lower: radians by which the hairline is moved down."""
+    """The outline of the hair on the skull, (f, k, 2). lower: radians by which the hairline moves down."""
     views = np.radians(np.linspace(-90, 90, 13))
     ahead, side, behind = haircut.ahead, haircut.side, haircut.behind
     degrees = np.interp(
@@ -170,7 +173,7 @@ def _skull(egg: Egg, haircut: Haircut, thick: float, lower: float) -> np.ndarray
 
 
 def hair_behind(figure: Figure) -> Layer | None:
-    """What hangs down behind the neck; None for short hair."""
+    """The hair that hangs behind the neck; None for short hair."""
     who, line = figure.appearance, LINE * figure.unit
     hanging = HAIRCUTS[who.hair_style].hanging
     if hanging is None:

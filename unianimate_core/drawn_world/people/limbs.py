@@ -11,15 +11,15 @@ from .bones import ARMS, LEGS
 from .figure import LINE, Figure
 from .shapes import Layer, Shape, band, between, capsule, disc, edge, shade, shaded_side
 
-# Radii in units of the standing height.
+# Radii, in units of the standing height.
 SHOULDER, ELBOW, WRIST = 0.031, 0.0235, 0.017
 HIP, KNEE, ANKLE, CALF = 0.05, 0.037, 0.025, 0.008
-SLEEVE, TROUSERS = 1.16, 1.12  # cloth stands off the limb
+SLEEVE, TROUSERS = 1.16, 1.12  # radius of the cloth, in radii of the limb
 
 
 @dataclass(frozen=True)
-class _Segment:
-    """Between two joints, (f, 2) each, with its radii in pixels."""
+class Segment:
+    """The part of a limb between two points, (f, 2) each; radii in pixels."""
 
     start: np.ndarray
     end: np.ndarray
@@ -27,9 +27,9 @@ class _Segment:
     end_radius: float
     belly: float = 0.0
 
-    def upto(self, share: float, looser: float = 1.0) -> _Segment:
+    def upto(self, share: float, looser: float = 1.0) -> Segment:
         radius = self.start_radius + (self.end_radius - self.start_radius) * share
-        return _Segment(
+        return Segment(
             self.start,
             between(self.start, self.end, share),
             self.start_radius * looser,
@@ -49,8 +49,8 @@ class _Segment:
 def arm(figure: Figure, side: int) -> Layer:
     who, unit = figure.appearance, figure.unit * figure.appearance.proportions.girth
     shoulder, elbow, wrist = (figure.body[:, joint] for joint in ARMS[side])
-    upper = _Segment(shoulder, elbow, SHOULDER * unit, ELBOW * unit)
-    lower = _Segment(elbow, wrist, ELBOW * unit, WRIST * unit)
+    upper = Segment(shoulder, elbow, SHOULDER * unit, ELBOW * unit)
+    lower = Segment(elbow, wrist, ELBOW * unit, WRIST * unit)
     line = LINE * figure.unit
     depth = figure.body_depth[:, list(ARMS[side])] @ np.array([0.2, 0.4, 0.4]) + 0.045 * figure.unit
     layer = Layer(depth)
@@ -69,7 +69,7 @@ def arm(figure: Figure, side: int) -> Layer:
     return layer
 
 
-def _sleeve_pattern(who: Appearance, part: _Segment) -> list[Shape]:
+def _sleeve_pattern(who: Appearance, part: Segment) -> list[Shape]:
     if who.pattern not in ("stripes", "checks", "halves"):
         return []
     shares = {"stripes": (0.16, 0.5, 0.84), "checks": (0.3, 0.75), "halves": (0.7,)}[who.pattern]
@@ -80,7 +80,7 @@ def _sleeve_pattern(who: Appearance, part: _Segment) -> list[Shape]:
 
 
 def _hand(figure: Figure, side: int, line: float) -> list[Shape]:
-    """Fingers as strokes, the palm as the shape between wrist and knuckles."""
+    """Fingers as strokes; the palm as the shape between wrist and knuckles."""
     skin, hand = figure.appearance.skin, figure.hands[:, side]
     size = figure.appearance.proportions.hand * figure.unit
     palm = hand[:, [0, 5, 9, 13, 17]]
@@ -103,8 +103,8 @@ def _hand(figure: Figure, side: int, line: float) -> list[Shape]:
 def leg(figure: Figure, side: int) -> Layer:
     who, unit = figure.appearance, figure.unit * figure.appearance.proportions.girth
     hip, knee, ankle = (figure.body[:, joint] for joint in LEGS[side][:3])
-    thigh = _Segment(hip, knee, HIP * unit, KNEE * unit)
-    shin = _Segment(knee, ankle, KNEE * unit, ANKLE * unit, CALF * unit)
+    thigh = Segment(hip, knee, HIP * unit, KNEE * unit)
+    shin = Segment(knee, ankle, KNEE * unit, ANKLE * unit, CALF * unit)
     line = LINE * figure.unit
     layer = Layer(figure.depth_of(*LEGS[side][1:3]))
     skin = shade(who.bottom_color, 1.0) if who.bottom == "leggings" else who.skin
@@ -124,7 +124,7 @@ def leg(figure: Figure, side: int) -> Layer:
 
 
 def _shoe(figure: Figure, side: int, line: float) -> list[Shape]:
-    """Sole and upper, from heel to toe joint."""
+    """A sole and the shoe above it, from the heel to the toe."""
     color, unit = figure.appearance.shoes, figure.unit * figure.appearance.proportions.girth**0.5
     ankle, toe = figure.body[:, LEGS[side][2]], figure.body[:, LEGS[side][3]]
     heel = figure.heels[:, side]

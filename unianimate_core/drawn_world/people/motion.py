@@ -1,4 +1,4 @@
-"""How somebody moves: the parameters of one smooth motion, and its postures at any time."""
+"""The parameters of one smooth motion, and its postures at any time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from .motion_families import FAMILIES, Beat
 from .posture import Posture
 
 FPS = 8
-"""Frames a second of clips, as of the released network's."""
+"""Frames a second of a clip, as in the videos that the released network was trained on."""
 
-SLOWEST, FASTEST = 0.5, 1.0  # rounds a second
-SMALLEST, LARGEST = 0.78, 1.15  # reach, 1 as the families are written
+SLOWEST, FASTEST = 0.5, 1.0  # tempo, in rounds a second
+SMALLEST, LARGEST = 0.78, 1.15  # reach; 1 is the motion as the families define it
 REACHES = HEADINGS = 5
-SHORTEST_STROLL, LONGEST_STROLL = 0.05, 0.13  # heights to either side
-SWAYS = 3  # sines of which each joint's own unrest is the sum
+SHORTEST_STROLL, LONGEST_STROLL = 0.05, 0.13  # to each side, in units of the height
+SWAYS = 3  # each angle wanders by the mean of this many sines
 
-# Degrees by which each angle wanders on its own, beside the family's motion.
+# How far each angle wanders by itself, in degrees, in addition to the motion of the family.
 UNREST = {
     "yaw": 5,
     "lean": 2.5,
@@ -44,9 +44,12 @@ UNREST = {
 
 @dataclass(frozen=True)
 class Motion:
-    """One motion. cell: family, tempo, reach, heading as indices; tempo: rounds a second; heading: degrees from the
-    viewer, to the person's left; leading: the side that begins; stroll: heights to either side, rounds a second and
-    phase of wandering about the place; unrest: by angle (2, SWAYS, sides): rounds a second and phases.
+    """One motion.
+
+    cell: indices of family, tempo, reach and heading; tempo: rounds a second; heading: how far the person faces away
+    from the viewer, degrees to the person's left; leading: the side that begins.
+    stroll: distance to each side in units of the height, rounds a second and phase of walking to and fro.
+    unrest: for each angle that wanders (2, SWAYS, sides): rounds a second, and phases.
     """
 
     cell: tuple[int, ...]
@@ -60,8 +63,10 @@ class Motion:
     stroll: tuple[float, float, float]
     unrest: dict[str, np.ndarray]
 
+    extent_seconds = np.arange(0, 20, 0.27)
+
     def postures(self, seconds: np.ndarray) -> Posture:
-        """Postures at these times, (f,)."""
+        """The postures at these times, (f,)."""
         rest = Posture.standing(len(seconds))
         beat = Beat(2 * np.pi * (self.tempo * seconds + self.phase), self.reach, self.leading)
         posture = FAMILIES[self.family](rest, beat)
@@ -70,11 +75,10 @@ class Motion:
         else:
             far, rate, phase = self.stroll
             posture.sway = posture.sway + far * np.sin(2 * np.pi * (rate * seconds + phase))
-        for name, (rate, phase) in self.unrest.items():
-            wander = np.sin(2 * np.pi * (rate * seconds[:, None, None] + phase)).mean(1) * UNREST[name] * 1.4
-            angle = getattr(posture, name)
+        for name, waves in self.unrest.items():
             still = 0.3 if self.seated and name.startswith(("thigh", "knee", "yaw")) else 1.0
-            setattr(posture, name, angle + still * (wander if angle.ndim == 2 else wander[:, 0]))
+            unrest, angle = wandering(name, waves, seconds), getattr(posture, name)
+            setattr(posture, name, angle + still * (unrest if angle.ndim == 2 else unrest[:, 0]))
         posture.yaw = posture.yaw + self.heading
         posture.elbow = np.clip(posture.elbow, 0, 150)
         posture.knee = np.clip(posture.knee, 0, 140)
@@ -83,7 +87,7 @@ class Motion:
 
 
 def sit(posture: Posture) -> None:
-    """Thighs ahead and apart, shins hanging, hips where they are."""
+    """Seats a posture: thighs ahead and apart, shins hanging, hips in place."""
     posture.thigh_forward = np.full_like(posture.thigh_forward, 80.0)
     posture.thigh_out = np.full_like(posture.thigh_out, 17.0)
     posture.knee = np.full_like(posture.knee, 80.0)
@@ -95,7 +99,7 @@ def sit(posture: Posture) -> None:
 
 
 def random_motion(random: np.random.Generator, split: Split, settings: WorldSettings) -> Motion:
-    """A motion of the split: family, tempo, reach and heading together occur in no other."""
+    """A random motion of the split. Its family, tempo, reach and heading occur together in no other split."""
     possible = set(settings.motions) & set(SEATED_MOTIONS)
     seated = bool(random.random() < settings.seated_share)
     families = [MOTIONS.index(name) for name in settings.motions if not seated or name in possible]
@@ -116,9 +120,20 @@ def random_motion(random: np.random.Generator, split: Split, settings: WorldSett
         leading=int(random.integers(2)),
         seated=seated,
         stroll=(random.uniform(SHORTEST_STROLL, LONGEST_STROLL), random.uniform(0.2, 0.4), random.random()),
-        unrest={
-            field.name: np.stack([random.uniform(0.1, 0.55, (SWAYS, 2)), random.random((SWAYS, 2))])
-            for field in fields(Posture)
-            if field.name in UNREST
-        },
+        unrest=random_unrest(random),
     )
+
+
+def random_unrest(random: np.random.Generator) -> dict[str, np.ndarray]:
+    """For each angle of UNREST (2, SWAYS, sides): rounds a second, and phases."""
+    return {
+        field.name: np.stack([random.uniform(0.1, 0.55, (SWAYS, 2)), random.random((SWAYS, 2))])
+        for field in fields(Posture)
+        if field.name in UNREST
+    }
+
+
+def wandering(name: str, waves: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """How far an angle of UNREST wanders at these times, degrees (f, sides)."""
+    rate, phase = waves
+    return np.sin(2 * np.pi * (rate * seconds[:, None, None] + phase)).mean(1) * UNREST[name] * 1.4

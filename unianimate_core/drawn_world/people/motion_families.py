@@ -1,4 +1,4 @@
-"""The kinds of motion: each turns the beat of a round into the angles of all joints."""
+"""The kinds of motion. Each computes the angles of all joints from the beat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from .posture import Posture
 
 @dataclass(frozen=True)
 class Beat:
-    """angle: (f,), radians of the round; reach: how far the motion goes, 1 as written; leading: 0 left, 1 right."""
+    """The position in the round and the size of a motion.
+
+    angle: (f,), radians; reach: how far the motion goes, usually 1; leading: the side that begins, 0 left, 1 right.
+    """
 
     angle: np.ndarray
     reach: float
@@ -23,20 +26,20 @@ class Beat:
         return 1 - self.leading
 
     def swing(self, rounds: float = 1, late: float = 0) -> np.ndarray:
-        """-reach..reach. late: in rounds."""
+        """A sine between -reach and reach. late: delay in rounds."""
         return self.reach * np.sin(rounds * self.angle - 2 * np.pi * late)
 
     def rise(self, rounds: float = 1, late: float = 0) -> np.ndarray:
-        """0..reach, from rest to the farthest and back once a round."""
+        """0..reach: from rest to the farthest point and back, once a round."""
         return self.reach * (0.5 - 0.5 * np.cos(rounds * self.angle - 2 * np.pi * late))
 
     def bursts(self, late: float = 0) -> np.ndarray:
-        """0..reach: the upper half of a swing, at rest in between."""
+        """0..reach: the upper half of a swing, and rest during the lower half."""
         return self.reach * np.maximum(np.sin(self.angle - 2 * np.pi * late), 0) ** 1.3
 
 
 def wave(posture: Posture, beat: Beat) -> Posture:
-    """One hand above the head, to and fro; the other at the hip."""
+    """Waves one hand above the head; the other rests at the hip."""
     hand, other = beat.leading, beat.following
     posture.arm_raise[:, hand] = 104 + 10 * beat.swing(late=0.1)
     posture.arm_forward[:, hand] = 15
@@ -54,7 +57,7 @@ def wave(posture: Posture, beat: Beat) -> Posture:
 
 
 def walk(posture: Posture, beat: Beat) -> Posture:
-    """On the spot: each leg swings ahead with the other side's arm."""
+    """Walks on the spot: each leg swings ahead together with the arm of the other side."""
     for side in (0, 1):
         late = 0.5 * (side != beat.leading)
         swing, lifted = beat.swing(late=late), beat.bursts(late=late - 0.18)
@@ -73,7 +76,7 @@ def walk(posture: Posture, beat: Beat) -> Posture:
 
 
 def dance(posture: Posture, beat: Beat) -> Posture:
-    """Hips from side to side, knees bouncing, arms up and down in turn."""
+    """Swings the hips from side to side, bounces in the knees, and raises the arms in turn."""
     for side in (0, 1):
         late = 0.5 * (side != beat.leading)
         posture.arm_raise[:, side] = 82 + 58 * beat.swing(late=late)
@@ -92,7 +95,7 @@ def dance(posture: Posture, beat: Beat) -> Posture:
 
 
 def squat(posture: Posture, beat: Beat) -> Posture:
-    """Down and up, arms ahead or out while down."""
+    """Squats and stands up; the arms go ahead or out while down."""
     down = beat.rise()
     posture.thigh_forward = posture.thigh_forward + 72 * down[:, None]
     posture.knee = posture.knee + 108 * down[:, None]
@@ -105,7 +108,7 @@ def squat(posture: Posture, beat: Beat) -> Posture:
 
 
 def turn(posture: Posture, beat: Beat) -> Posture:
-    """The whole trunk from side to side, arms flying out behind it."""
+    """Turns the whole trunk from side to side; the arms fly out and follow."""
     swing = beat.swing() * (1 if beat.leading else -1)
     posture.yaw = 26 * swing
     posture.twist = 24 * beat.swing(late=0.06) * (1 if beat.leading else -1)
@@ -121,11 +124,11 @@ def turn(posture: Posture, beat: Beat) -> Posture:
 
 
 def lean(posture: Posture, beat: Beat) -> Posture:
-    """To one side, that side's arm down along the leg, the other over the head; then back."""
+    """Leans to one side, one arm down along the leg, the other over the head; then to the other side."""
     for side in (0, 1):
-        towards = (1 - 2 * side) * beat.swing()  # 1 where the trunk leans to this side
-        posture.arm_raise[:, side] = 84 - 70 * towards
-        posture.elbow[:, side] = 26 - 16 * towards
+        toward = (1 - 2 * side) * beat.swing()  # 1 if the trunk leans to this side
+        posture.arm_raise[:, side] = 84 - 70 * toward
+        posture.elbow[:, side] = 26 - 16 * toward
         posture.arm_twist[:, side] = 70
         posture.thigh_out[:, side] = 9
     posture.tilt = 27 * beat.swing()
@@ -136,7 +139,7 @@ def lean(posture: Posture, beat: Beat) -> Posture:
 
 
 def jump(posture: Posture, beat: Beat) -> Posture:
-    """Jumping jacks: arms and legs out and in, off the ground in between."""
+    """Jumping jacks: arms and legs go out and in, with a hop in between."""
     out = beat.rise()[:, None]
     posture.arm_raise = 16 + 130 * out + 0 * posture.arm_raise
     posture.arm_forward = posture.arm_forward - 4
@@ -152,7 +155,7 @@ def jump(posture: Posture, beat: Beat) -> Posture:
 
 
 def box(posture: Posture, beat: Beat) -> Posture:
-    """Fists before the chest, one after the other struck out ahead and to the side."""
+    """Boxes: fists in front of the chest, then one after the other strikes ahead and sideways."""
     for side in (0, 1):
         hit = beat.bursts(0.5 * (side != beat.leading))
         posture.arm_raise[:, side] = 42 + 52 * hit
@@ -170,7 +173,7 @@ def box(posture: Posture, beat: Beat) -> Posture:
 
 
 def kick(posture: Posture, beat: Beat) -> Posture:
-    """One leg after the other raised out to the side or ahead, arms for balance."""
+    """Raises one leg after the other ahead and sideways; the arms keep the balance."""
     for side in (0, 1):
         lifted = beat.bursts(0.5 * (side != beat.leading))
         against = beat.bursts(0.5 * (side == beat.leading))
@@ -186,7 +189,7 @@ def kick(posture: Posture, beat: Beat) -> Posture:
 
 
 def gesture(posture: Posture, beat: Beat) -> Posture:
-    """Somebody who talks with both hands, each in its own time."""
+    """Gestures with both hands, each at its own pace, as if talking."""
     for side, rounds in ((beat.leading, 1.0), (beat.following, 0.62)):
         posture.arm_raise[:, side] = 40 + 34 * beat.swing(rounds, 0.1 * side)
         posture.arm_forward[:, side] = 34 + 30 * beat.swing(rounds * 0.7, 0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +13,33 @@ STANDING = {"arm_raise": 14, "arm_forward": 10, "arm_twist": 20, "elbow": 14, "w
     "knee": 3,
     "toes_out": 24,
 }
-"""Of limbs, in degrees; everything else is 0."""
+"""Angles of the limbs, in degrees; everything else is 0."""
 TRUNK_AND_HEAD = ("yaw", "lean", "tilt", "twist", "head_yaw", "head_pitch", "head_roll", "sway", "hop")
 
 
 @dataclass
-class Posture:
-    """Degrees, one entry a frame; of limbs (f, 2), left then right. sway, hop: lengths.
+class Stance:
+    """Where hips and feet are, for postures whose legs follow from that instead of from angles. Units of the height.
 
-    lean: forwards; tilt: to the person's left; twist: of the chest against the hips, to their left. arm_raise: 0 hangs,
-    180 points up; arm_forward: 0 sideways, 90 ahead; arm_twist: where the forearm bends to: 0 ahead, 90 outwards or up.
+    facing: degrees to the person's left; the directions below are those of somebody who faces there.
+    hips (f, 3): left, down from the greatest height that the legs allow, ahead.
+    feet (f, 2, 3): left, up, ahead of each ankle from where it is when the person stands still.
+    """
+
+    facing: float
+    hips: np.ndarray
+    feet: np.ndarray
+
+
+@dataclass
+class Posture:
+    """The angles of all joints, in degrees: (f,) for trunk and head, (f, 2) for limbs, left then right.
+
+    lean: forward; tilt: to the person's left; twist: of the chest against the hips, to the person's left.
+    sway (sideways) and hop (upward): lengths in units of the height.
+    arm_raise: 0 hangs, 180 points up; arm_forward: 0 sideways, 90 ahead.
+    arm_twist: direction in which the elbow bends the forearm: 0 ahead, 90 outward or up.
+    stance: if given, it replaces sway, hop, thigh_forward, thigh_out and knee.
     """
 
     yaw: np.ndarray
@@ -44,9 +62,11 @@ class Posture:
     thigh_out: np.ndarray
     knee: np.ndarray
     toes_out: np.ndarray
+    stance: Stance | None = None
 
     @classmethod
     def standing(cls, frames: int) -> Posture:
-        """Upright, arms a little away from the body."""
+        """Standing upright, the arms a little away from the body."""
         arrays = {name: np.zeros(frames) for name in TRUNK_AND_HEAD}
-        return cls(**arrays, **{name: np.full((frames, 2), float(angle)) for name, angle in STANDING.items()})
+        limbs: dict[str, Any] = {name: np.full((frames, 2), float(angle)) for name, angle in STANDING.items()}
+        return cls(**arrays, **limbs)

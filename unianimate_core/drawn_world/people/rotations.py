@@ -1,6 +1,6 @@
-"""Turning vectors in space: x to the right of the image, y down, z towards the viewer; (f, ...) over frames.
+"""Rotations of vectors in space, (f, ...) for f frames: x to the right of the image, y down, z toward the viewer.
 
-Axes (f, 3, 3) of a part of the body hold in their columns the person's left, down and ahead.
+The columns of the axes (f, 3, 3) of a part of the body are the person's left, down and ahead.
 """
 
 from __future__ import annotations
@@ -8,23 +8,23 @@ from __future__ import annotations
 import numpy as np
 
 
-def lean_forwards(degrees: np.ndarray) -> np.ndarray:
-    """Rotations (f, 3, 3): what is above goes ahead."""
+def lean_forward(degrees: np.ndarray) -> np.ndarray:
+    """Rotations (f, 3, 3) that move the top ahead."""
     return _rotation(-degrees, 1, 2)
 
 
 def turn_left(degrees: np.ndarray) -> np.ndarray:
-    """Rotations (f, 3, 3): what is ahead goes to the person's left."""
+    """Rotations (f, 3, 3) that move the front to the person's left."""
     return _rotation(degrees, 2, 0)
 
 
 def tilt_left(degrees: np.ndarray) -> np.ndarray:
-    """Rotations (f, 3, 3): the left side goes down."""
+    """Rotations (f, 3, 3) that move the left side down."""
     return _rotation(degrees, 0, 1)
 
 
 def _rotation(degrees: np.ndarray, first: int, second: int) -> np.ndarray:
-    """Takes the first axis towards the second."""
+    """Rotations (f, 3, 3) that move the first axis toward the second."""
     angle = np.radians(degrees)
     matrix = np.zeros((len(angle), 3, 3))
     matrix[:] = np.eye(3)
@@ -35,12 +35,12 @@ def _rotation(degrees: np.ndarray, first: int, second: int) -> np.ndarray:
 
 
 def along(axes: np.ndarray, left, down, ahead) -> np.ndarray:
-    """The vector (f, 3) with these parts, numbers or (f,), in a body's own axes."""
+    """The vectors (f, 3) in space with these parts, numbers or (f,), along the axes of the body."""
     return turned(axes, np.stack(np.broadcast_arrays(left, down, ahead, axes[:, 0, 0])[:3], axis=-1))
 
 
 def turned(axes: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Vectors (f, 3) from a body's own axes into space."""
+    """The vectors (f, 3) in space of vectors given along the axes of the body."""
     return np.einsum("fij,fj->fi", axes, vectors)
 
 

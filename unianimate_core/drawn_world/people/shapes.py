@@ -1,7 +1,7 @@
-"""Flat shapes over time and how they are painted: outlines for all frames at once, then frame by frame onto a canvas.
+"""Flat shapes that move: outlines are computed for all frames at once, then painted frame by frame.
 
-Points are pixels of the canvas painted on, (f, k, 2); f frames. A part of the body is a Layer: shapes painted one after
-the other, and how near to the viewer they are together.
+Outlines are pixels of the canvas, (f, k, 2) for f frames. A Layer is a part of the body: the shapes to paint, in order,
+and their common depth.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ import numpy as np
 from ...pose.opencv import cv2
 from .appearance import Color
 
-LIGHT = np.array([-0.55, -0.83])  # where it comes from, on the image
-FRACTION_BITS = 4  # OpenCV takes 1/16 of a pixel
-FARTHEST = 1 << 14  # pixels
+LIGHT = np.array([-0.55, -0.83])  # direction on the image that the light comes from
+FRACTION_BITS = 4  # coordinates for OpenCV are in units of 1/16 pixel
+FARTHEST = 1 << 14  # coordinates are clipped to this many pixels
 _ROUND = np.linspace(-np.pi / 2, np.pi / 2, 7)
 CIRCLE = np.linspace(0, 2 * np.pi, 20, endpoint=False)
 
 
 @dataclass(frozen=True)
 class Shape:
-    """outline: (f, k, 2), or (f, n, k, 2) for several that do not overlap; thickness: of a line through these points, 0
-    for filled shapes.
+    """outline: (f, k, 2), or (f, n, k, 2) for n outlines that do not overlap.
+
+    thickness: of a line through these points, in pixels; 0 fills the outline.
     """
 
     outline: np.ndarray
@@ -34,14 +35,14 @@ class Shape:
 
 @dataclass
 class Layer:
-    """depth: (f,), greater is nearer."""
+    """depth: (f,); a greater depth is nearer to the viewer."""
 
     depth: np.ndarray
     shapes: list[Shape] = field(default_factory=list)
 
 
 def shade(color: Color, factor: float) -> Color:
-    """Darker below 1; above, towards white."""
+    """A darker color if factor is below 1; one nearer to white if it is above."""
     if factor <= 1:
         red, green, blue = (value * factor for value in color)
     else:
@@ -50,7 +51,7 @@ def shade(color: Color, factor: float) -> Color:
 
 
 def edge(color: Color) -> Color:
-    """Of the line around a shape of this color."""
+    """The color of the line around a shape of this color."""
     return shade(color, 0.52)
 
 
@@ -59,7 +60,7 @@ def unit(vectors: np.ndarray) -> np.ndarray:
 
 
 def normal(vectors: np.ndarray) -> np.ndarray:
-    """A quarter turn clockwise on the image, of unit length."""
+    """Vectors turned clockwise on the image by a quarter turn, of unit length."""
     return unit(np.stack([-vectors[..., 1], vectors[..., 0]], axis=-1))
 
 
@@ -68,7 +69,7 @@ def between(start: np.ndarray, end: np.ndarray, share: float) -> np.ndarray:
 
 
 def capsule(start: np.ndarray, end: np.ndarray, start_radius: float, end_radius: float, belly: float = 0) -> np.ndarray:
-    """A limb's outline, round at both ends. start, end: (f, 2); belly: widening at a third of the way."""
+    """The outline of a limb, round at both ends. start, end: (f, 2); belly: radius added at a third of the way."""
     along = unit(end - start)[:, None]
     across = normal(end - start)[:, None]
     cosine, sine = np.cos(_ROUND)[None, :, None], np.sin(_ROUND)[None, :, None]
@@ -82,7 +83,7 @@ def capsule(start: np.ndarray, end: np.ndarray, start_radius: float, end_radius:
 
 
 def band(start: np.ndarray, end: np.ndarray, start_radius: float, end_radius: float, first: float, last: float):
-    """The part of a limb between two shares of its length, (f, 4, 2)."""
+    """The outline of the part of a limb between two shares of its length, (f, 4, 2)."""
     across = normal(end - start)
     corners = []
     for share, side in ((first, 1), (first, -1), (last, -1), (last, 1)):
@@ -92,7 +93,7 @@ def band(start: np.ndarray, end: np.ndarray, start_radius: float, end_radius: fl
 
 
 def shaded_side(start: np.ndarray, end: np.ndarray, start_radius: float, end_radius: float) -> np.ndarray:
-    """The side of a limb that looks away from the light, (f, 4, 2)."""
+    """The outline of the side of a limb that faces away from the light, (f, 4, 2)."""
     across = normal(end - start)
     away = -(across @ LIGHT)[:, None]
     outer, inner = np.sign(away), np.sign(away) * (1 - 0.85 * np.abs(away))
@@ -108,7 +109,7 @@ def shaded_side(start: np.ndarray, end: np.ndarray, start_radius: float, end_rad
 
 
 def ellipse(center: np.ndarray, first: np.ndarray, second: np.ndarray, angles: np.ndarray = CIRCLE) -> np.ndarray:
-    """center and half axes as vectors, (f, 2) each."""
+    """center, first, second: the middle and the half axes as vectors, (f, 2) each."""
     return (
         center[:, None]
         + np.cos(angles)[None, :, None] * first[:, None]
@@ -123,7 +124,7 @@ def disc(center: np.ndarray, radius: float) -> np.ndarray:
 
 
 def paint(layers: Sequence[Layer], canvases: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Canvas i (uint8 h w 3) with frame i of the layers painted onto it, the farthest first."""
+    """Paints frame i of the layers onto canvas i (uint8 h w 3), the farthest layer first, and yields it."""
     order = np.argsort(np.stack([layer.depth for layer in layers]), axis=0, kind="stable")
     prepared = [[_prepared(shape) for shape in layer.shapes] for layer in layers]
     fill, line, antialiased = cv2.fillPoly, cv2.polylines, cv2.LINE_AA
@@ -138,8 +139,8 @@ def paint(layers: Sequence[Layer], canvases: Iterable[np.ndarray]) -> Iterator[n
 
 
 def _prepared(shape: Shape) -> tuple[np.ndarray, Color, int]:
-    """Outlines (f, n, k, 2) in OpenCV's units, color, thickness."""
-    pixels = np.clip(shape.outline, -FARTHEST, FARTHEST) - 0.5  # the middle of the first pixel is 0
+    """Outlines (f, n, k, 2) in units of OpenCV, color and thickness."""
+    pixels = np.clip(shape.outline, -FARTHEST, FARTHEST) - 0.5  # OpenCV puts 0 at the middle of the first pixel
     fixed = np.ascontiguousarray(np.round(pixels * (1 << FRACTION_BITS)), np.int32)
     several = fixed if fixed.ndim == 4 else fixed[:, None]
     return several, shape.color, max(1, round(shape.thickness)) if shape.thickness else 0

@@ -9,54 +9,54 @@ from ...pose.opencv import cv2
 from .figure import LINE, Figure
 from .shapes import CIRCLE, Layer, Shape, between, capsule, edge, normal, shade
 
-# Along the spine from the hips (0) to the neck joint (1): half width and half depth, in units of the height.
+# Half width and half depth, in units of the height, along the spine from the hips (0) to the neck (1).
 RINGS = np.array([-0.16, -0.02, 0.16, 0.36, 0.58, 0.8, 0.94, 1.03])
 WIDTHS = np.array([0.058, 0.088, 0.082, 0.074, 0.083, 0.097, 0.084, 0.046])
 DEPTHS = np.array([0.052, 0.064, 0.058, 0.054, 0.06, 0.06, 0.05, 0.036])
-WAIST = 0.16  # where bottoms begin
-LEFT_EDGE, RIGHT_EDGE = np.inf, -np.inf  # angles: as far round as one sees, on the person's left and right
+WAIST = 0.16  # upper edge of trousers and skirts
+LEFT_EDGE, RIGHT_EDGE = np.inf, -np.inf  # angles of the visible edges on the person's left and right
 
 
 class Tube:
-    """The trunk's surface: places by share of the spine and angle (0 ahead, a quarter turn the person's left)."""
+    """Maps places on the trunk to pixels. Share: along the spine; angle: 0 ahead, pi/2 on the person's left."""
 
-    def __init__(self, figure: Figure):
+    def __init__(self, figure: Figure, widths: np.ndarray = WIDTHS, depths: np.ndarray = DEPTHS):
         proportions = figure.appearance.proportions
         girth = proportions.girth**0.7
         usual_hips, usual_shoulders = 0.056, 0.102
         breadth = np.interp(RINGS, [0, 1], [proportions.hips / usual_hips, proportions.shoulders / usual_shoulders])
-        self.widths, self.depths = WIDTHS * breadth * girth * figure.unit, DEPTHS * girth * figure.unit
+        self.widths, self.depths = widths * breadth * girth * figure.unit, depths * girth * figure.unit
         self.figure = figure
         self.hips = figure.middle(points.LEFT_HIP, points.RIGHT_HIP)
         self.neck = figure.body[:, points.NECK]
 
     def at(self, shares, angles) -> np.ndarray:
-        """Points (f, k, 2) for k shares and angles in radians; what would lie behind is gathered at the edge."""
+        """Pixels (f, k, 2) of k shares and angles in radians. Points that lie behind are moved to the visible edge."""
         shares, angles = np.broadcast_arrays(np.atleast_1d(shares), np.atleast_1d(angles))
         width = np.interp(shares, RINGS, self.widths)[:, None]
         depth = np.interp(shares, RINGS, self.depths)[:, None]
         blend = np.clip(shares, 0, 1)[:, None]
-        (hips, hips_towards), (chest, chest_towards) = self.figure.axes["hips"], self.figure.axes["chest"]
+        (hips, hips_toward), (chest, chest_toward) = self.figure.axes["hips"], self.figure.axes["chest"]
 
         def both(lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
             return lower[:, None] * (1 - blend) + upper[:, None] * blend
 
         left, ahead = width * both(hips[:, 0], chest[:, 0]), depth * both(hips[:, 2], chest[:, 2])
         facing = np.arctan2(
-            width * both(hips_towards[:, :1], chest_towards[:, :1]),
-            depth * both(hips_towards[:, 2:], chest_towards[:, 2:]),
+            width * both(hips_toward[:, :1], chest_toward[:, :1]),
+            depth * both(hips_toward[:, 2:], chest_toward[:, 2:]),
         )[..., 0]
         seen = np.clip(angles - facing, -np.pi / 2, np.pi / 2) + facing
         center = self.hips[:, None] + shares[:, None] * (self.neck - self.hips)[:, None]
         return center + np.sin(seen)[..., None] * left + np.cos(seen)[..., None] * ahead
 
     def outline(self, first: float, last: float, wider: float = 0.0) -> np.ndarray:
-        """What is seen between two shares of the spine, (f, k, 2)."""
+        """The silhouette between two shares of the spine, (f, k, 2). wider: pixels added on each side."""
         shares = np.array([first, *(share for share in RINGS if first < share < last), last])
         left, right = self.at(shares, LEFT_EDGE), self.at(shares, RIGHT_EDGE)
         across = normal(self.neck - self.hips)[:, None]
-        outwards = wider * across * np.sign(((left - right) * across).sum(-1, keepdims=True))
-        return np.concatenate([left + outwards, (right - outwards)[:, ::-1]], axis=1)
+        outward = wider * across * np.sign(((left - right) * across).sum(-1, keepdims=True))
+        return np.concatenate([left + outward, (right - outward)[:, ::-1]], axis=1)
 
     def patch(self, first: float, last: float, start: float, end: float) -> np.ndarray:
         """The part of the surface between two shares and two angles, (f, 8, 2)."""
@@ -64,18 +64,18 @@ class Tube:
         return self.at(np.repeat([first, last], 4), np.concatenate([angles, angles[::-1]]))
 
     def ring(self, first: float, last: float) -> np.ndarray:
-        """All around, bent as one sees it, (f, 14, 2)."""
+        """The visible part of a band all around between two shares, (f, 14, 2)."""
         angles = np.array([LEFT_EDGE, 1.1, 0.55, 0, -0.55, -1.1, RIGHT_EDGE])
         return self.at(np.repeat([first, last], 7), np.concatenate([angles, angles[::-1]]))
 
     def spot(self, share: float, angle: float, tall: float, wide: float) -> np.ndarray:
-        """An oval, (f, 10, 2)."""
+        """An oval on the surface, (f, 10, 2)."""
         corners = CIRCLE[::2]
         return self.at(share + tall * np.sin(corners), angle + wide * np.cos(corners))
 
 
 def trunk(figure: Figure) -> Layer:
-    """Bottoms as far as the hips, top, neck and neckline."""
+    """The upper part of the trousers or skirt, the top, the neck and the neckline."""
     who, line = figure.appearance, LINE * figure.unit
     tube = Tube(figure)
     hem = 0.0 if who.top in ("jacket", "long sleeves") else WAIST - 0.04
@@ -99,7 +99,7 @@ def trunk(figure: Figure) -> Layer:
 
 
 def _shading(tube: Tube, hem: float) -> Shape:
-    """A strip along the edge that looks away from the light, the right one of the image."""
+    """A strip along the edge that faces away from the light: the right one on the image."""
     shares = np.linspace(hem, 0.9, 5)
     left, right = tube.at(shares, LEFT_EDGE), tube.at(shares, RIGHT_EDGE)
     rightmost = np.where(left[..., :1] > right[..., :1], left, right)
@@ -109,7 +109,7 @@ def _shading(tube: Tube, hem: float) -> Shape:
 
 
 def _opening(tube: Tube, hem: float) -> list[Shape]:
-    """An open jacket and the shirt below."""
+    """The opening of a jacket, and the shirt below."""
     who = tube.figure.appearance
     return [
         Shape(tube.patch(hem, 1.0, -half, half), color)
@@ -149,7 +149,7 @@ def _pattern(tube: Tube, hem: float) -> list[Shape]:
 
 
 def skirt(figure: Figure, legs_depth: np.ndarray) -> Layer:
-    """A hull around waist and thighs, so that it falls well whatever the legs do. legs_depth: (f,)."""
+    """A hull around waist and thighs, so that the skirt covers the legs in any posture. legs_depth: (f,)."""
     who, unit = figure.appearance, figure.unit
     length, radius = 0.55 + 0.35 * who.extra, 0.07 * who.proportions.girth * unit
     angles = np.radians(np.arange(0, 360, 30))
@@ -159,20 +159,20 @@ def skirt(figure: Figure, legs_depth: np.ndarray) -> Layer:
         for hip, knee in ((points.LEFT_HIP, points.LEFT_KNEE), (points.RIGHT_HIP, points.RIGHT_KNEE))
     )
     waist = Tube(figure).at([WAIST, WAIST, -0.02, -0.02], [LEFT_EDGE, RIGHT_EDGE, LEFT_EDGE, RIGHT_EDGE])
-    hull = _hulls(np.concatenate([waist, first, second], axis=1))
+    hull = hulls(np.concatenate([waist, first, second], axis=1))
     middle = hull.mean(1, keepdims=True)
     wider = middle + (hull - middle) * (1 + 14 * LINE)
     on_the_right = np.where((first - second).mean(1, keepdims=True)[..., :1] > 0, first, second)
     corner = np.where(waist[:, :1, :1] > waist[:, 1:2, :1], waist[:, :1], waist[:, 1:2])
     inner = between(corner, waist[:, :2].mean(1, keepdims=True), 0.5)
-    dark = np.concatenate([inner, corner, on_the_right[:, :4]], axis=1)  # its rim from the right to the bottom
+    dark = np.concatenate([inner, corner, on_the_right[:, :4]], axis=1)  # the rim from the right to the bottom
     cloth = who.bottom_color
     depth = np.maximum(legs_depth, figure.depth_of(points.LEFT_HIP, points.RIGHT_HIP) + 0.025 * unit) + 0.001 * unit
     return Layer(depth, [Shape(wider, edge(cloth)), Shape(hull, cloth), Shape(dark, shade(cloth, 0.86))])
 
 
-def _hulls(corners: np.ndarray) -> np.ndarray:
-    """Convex hulls of (f, k, 2), each filled up to k points with its last."""
+def hulls(corners: np.ndarray) -> np.ndarray:
+    """The convex hulls of (f, k, 2). Each is filled up to k points with its last point."""
     hulls = np.empty_like(corners)
     for frame, cloud in enumerate(corners.astype(np.float32)):
         hull = cv2.convexHull(cloud)[:, 0]

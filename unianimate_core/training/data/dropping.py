@@ -1,4 +1,4 @@
-"""Which conditions a clip is shown while training.
+"""Which conditions each training clip keeps.
 
 Source: UniAnimate, section 3.2, training and inference.
 """
@@ -12,8 +12,8 @@ from ..settings import TrainingSettings
 DROPPABLE = ("image", "pose", "reference", "reference_pose", "first_frame")
 
 
-def draw_kept(random: np.random.Generator, settings: TrainingSettings) -> dict[str, bool]:
-    """Whether each condition of a clip is kept: all of them, none, or each by a chance of its own."""
+def draw_kept_conditions(random: np.random.Generator, settings: TrainingSettings) -> dict[str, bool]:
+    """Whether a clip keeps each condition: every one, none, or each by its own chance."""
     share, chances = random.random(), random.random(len(DROPPABLE))
     if share < settings.all_dropped:
         return dict.fromkeys(DROPPABLE, False)

@@ -1,4 +1,4 @@
-"""Preparing data: what is read or drawn in other processes is encoded here, once, and kept on disk."""
+"""Preparing data: other processes read or draw it, this one encodes it, once, into files."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from ...vae.autoencoder import Autoencoder
 from ..settings import TrainingError
 from .sequences import PreparedSequence, file_name, open_sequence, write_sequence
 from .sources import RawSequence, Source
-from .workers import loaded
+from .workers import data_loader
 
 FRAMES_AT_ONCE = 16
-POSE_THREADS = 1  # each process draws by itself
+POSE_THREADS = 1  # per process
 
 
-class _Raw(Dataset):
-    """Raw sequences with their drawn poses; what goes wrong is returned, for other processes lose an error's text."""
+class _RawSequences(Dataset):
+    """Raw sequences with their drawn poses. Errors are returned, since another process would lose their text."""
 
     def __init__(self, source: Source, indices: Sequence[int]):
         self.source, self.indices = source, indices
@@ -47,11 +47,11 @@ class _Raw(Dataset):
             return error
 
 
-def _as_it_is(item: Any) -> Any:
+def _unchanged(item: Any) -> Any:
     return item
 
 
-def prepare(
+def prepare_sequences(
     source: Source,
     folder: str | os.PathLike,
     autoencoder: Autoencoder,
@@ -62,8 +62,8 @@ def prepare(
 ) -> None:
     """Encode every sequence of a source that the folder does not hold yet.
 
-    clip: a ClipEncoder, whose image embeddings are kept too. share: (number of this process, how many there are).
-    Raises what the source raises for what cannot be read; what is finished by then stays.
+    clip: a ClipEncoder, whose image embeddings are then stored too. share: (number of this process, how many there
+    are). Raises what the source raises for data that it cannot read; finished sequences stay.
     """
     suffix = _encoders_hash(autoencoder, clip)
     missing = [
@@ -71,37 +71,37 @@ def prepare(
         for index in range(share[0], len(source.names), share[1])
         if open_sequence(_path(source, folder, index, suffix), "") is None
     ]
-    results = loaded(_Raw(source, missing), min(workers, len(missing)), batch_size=None, collate_fn=_as_it_is)
+    raws = _RawSequences(source, missing)
+    results = data_loader(raws, min(workers, len(missing)), batch_size=None, collate_fn=_unchanged)
     title = "preparing data" if share[0] == 0 and missing else None
     with closing(results), tqdm(results, desc=title, unit=" sequences", total=len(missing), disable=not title) as bar:
         for result in bar:
             if isinstance(result, Exception):
                 raise result
             index, raw, poses = result
-            encoded = list(_encoded(source.names[index], raw.images, autoencoder, clip))
-            embeddings = (
-                torch.cat([embedding for _, embedding in encoded if embedding is not None])
-                if clip is not None
-                else None
-            )
+            encoded = list(_encode(source.names[index], raw.images, autoencoder, clip))
             latents = torch.cat([latent for latent, _ in encoded])
+            embeddings = None
+            if clip is not None:
+                embeddings = torch.cat([embedding for _, embedding in encoded if embedding is not None])
             write_sequence(_path(source, folder, index, suffix), latents, poses, raw.images, embeddings)
 
 
-def prepared(
+def prepared_sequences(
     source: Source, folder: str | os.PathLike, autoencoder: Autoencoder, clip: Any = None
 ) -> list[PreparedSequence]:
-    """The sequences of a source, all of which have been prepared. Raises TrainingError where one is not there."""
+    """The sequences of a source, once all are prepared. Raises TrainingError if one is missing."""
     suffix = _encoders_hash(autoencoder, clip)
     found = [open_sequence(_path(source, folder, index, suffix), name) for index, name in enumerate(source.names)]
     if None in found:
         raise TrainingError(
-            f"{folder} lacks data that another process prepared: put RUN, or --cache, on storage that they share"
+            f"{folder} lacks data that another process prepared: put the run's folder, or its cache, on storage that "
+            "all machines share"
         )
     return [replace(sequence, stills=source.stills) for sequence in found if sequence is not None]
 
 
-def _encoded(
+def _encode(
     name: str, images: Sequence[np.ndarray], autoencoder: Autoencoder, clip: Any
 ) -> Iterator[tuple[Tensor, Tensor | None]]:
     """Pieces of latents, n 4 h w, and of image embeddings, n C."""
@@ -110,9 +110,7 @@ def _encoded(
         frames = rearrange(frames, "f h w c -> 1 c f h w")
         latents = rearrange(autoencoder.encode(frames), "1 c f h w -> f c h w").cpu()
         if not latents.isfinite().all():
-            raise ValueError(
-                f"the VAE makes values that are no numbers of {name}: look at its images, or give another VAE"
-            )
+            raise ValueError(f"the VAE's latents of {name} are not finite: check its images, or give another VAE")
         embedding = None if clip is None else clip.image(rearrange(frames, "1 c f h w -> f c h w"))[:, 0].cpu()
         yield latents, embedding
 

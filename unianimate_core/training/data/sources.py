@@ -1,4 +1,4 @@
-"""Where clips come from: people drawn for the purpose, or a folder of videos with key points beside them."""
+"""Sources of training data: people drawn for it, or a folder of videos with keypoints beside them."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from ...pose.opencv import cv2
 from ...storage.content_hash import content_hash
 from ..settings import TrainingError
 
-MOST_FRAMES = 128  # of one sequence; longer videos are cut
-_END = 2**20  # bytes at each end of a video that tell it from others
+MAX_FRAMES = 128  # per sequence; longer videos are cut
+_END = 2**20  # bytes at each end of a video that identify it
 
 
 @dataclass(frozen=True)
 class RawSequence:
-    """images: n of uint8 H W 3, RGB; poses: n, as fractions of the same image."""
+    """images: n of uint8 H W 3, RGB. poses: n, as fractions of the same image."""
 
     images: list[np.ndarray]
     poses: list[Pose]
 
 
 class Source(Protocol):
-    """Sequences by number. names: one each; key(i): a hash of all that decides what read(i) gives.
+    """Sequences by number, each with a name. key(i): a hash of everything that decides what read(i) returns.
 
-    stills: images at the beginning of each sequence that belong to no motion.
+    stills: number of images at the beginning of each sequence that belong to no motion.
     """
 
     stills: ClassVar[int]
@@ -45,16 +45,16 @@ class Source(Protocol):
     def key(self, index: int) -> str: ...
     def read(self, index: int) -> RawSequence: ...
     def description(self) -> dict[str, Any]:
-        """What a run records of its data, to refuse others."""
+        """What a run records of its data, so that it does not continue on other data."""
         ...
 
 
 @dataclass(frozen=True)
 class DrawnPeople:
-    """Drawn characters; the first image of each sequence is a still of the character, the others are a motion.
+    """Drawn characters. The first image of each sequence is a still of the character, the others are a motion.
 
-    count: how many, to which more may be added when a run is continued; frames: of each motion; height, width: pixels;
-    world: characters.WorldSettings.
+    count: number of characters, which may grow when a run continues. frames: of each motion. height, width: pixels.
+    world: a WorldSettings.
     """
 
     count: int
@@ -93,7 +93,7 @@ class DrawnPeople:
 
 @dataclass(frozen=True)
 class _Piece:
-    """Frames start to stop of a video of total; content: a hash of it and its key points."""
+    """Frames start to stop of a video of `total` frames. content: a hash of the video and its keypoints."""
 
     video: Path
     keypoints: Path
@@ -104,12 +104,12 @@ class _Piece:
 
 
 class VideoFolder:
-    """Videos with a JSON of key points beside each: dance.mp4 and dance.json, a frame of the one for each of the other.
+    """Videos with a JSON of keypoints beside each: dance.mp4 and dance.json, one entry for each frame.
 
-    Images are scaled until they cover height x width and cut about their middle, poses with them. The tracked
-    person of each video is taken. shortest: frames that a sequence must have. but_not: a folder whose videos are not
-    taken, such as those that validation writes. most: sequences, of as many videos as there are; all unless given.
-    Raises TrainingError where there is no video, or one without key points.
+    Images are scaled to cover height x width and cropped around their center, and poses with them. Each video shows
+    its tracked person. min_frames: of each sequence. excluded: a folder whose videos are skipped, such as the one that
+    validation writes to. max_sequences: a limit; the sequences then come from as many videos as possible.
+    Raises TrainingError if there is no video, or one without keypoints.
     """
 
     stills: ClassVar[int] = 0
@@ -119,32 +119,35 @@ class VideoFolder:
         folder: str | os.PathLike,
         height: int,
         width: int,
-        shortest: int,
+        min_frames: int,
         *,
-        but_not: str | os.PathLike | None = None,
-        most: int | None = None,
+        excluded: str | os.PathLike | None = None,
+        max_sequences: int | None = None,
     ):
-        self.folder, self.height, self.width, self.shortest, self.most = Path(folder), height, width, shortest, most
+        self.folder, self.height, self.width = Path(folder), height, width
+        self.min_frames, self.max_sequences = min_frames, max_sequences
         if not self.folder.is_dir():
-            raise TrainingError(f"there is no folder {folder}: give one with videos and key points beside them")
-        self.videos = _videos(self.folder, None if but_not is None else Path(but_not))
+            raise TrainingError(f"there is no folder {folder}: give one with videos and keypoints beside them")
+        self.videos = _videos(self.folder, None if excluded is None else Path(excluded))
         if not self.videos:
             raise TrainingError(
                 f"{folder} holds no video ({', '.join(sorted(VIDEO_SUFFIXES))}): put videos there, and beside each "
-                "its key points as JSON, such as SavePoseKeypoints writes"
+                "its keypoints as JSON, as the node UniAnimateSaveKeypoints writes them"
             )
         without = [path.name for path in self.videos if not path.with_suffix(".json").is_file()]
         if without:
             raise TrainingError(
-                f"{len(without)} of {len(self.videos)} videos have no key points ({', '.join(without[:3])}): "
+                f"{len(without)} of {len(self.videos)} videos have no keypoints ({', '.join(without[:3])}): "
                 "save them beside each as JSON of the same name"
             )
 
     @cached_property
     def pieces(self) -> list[_Piece]:
-        """Every video in pieces of about MOST_FRAMES at most, none too short, by its number of key points."""
+        """Every video in pieces of about MAX_FRAMES at most, none below min_frames, counted by its keypoints."""
         pieces = [piece for video in self.videos for piece in self._pieces_of(video)]
-        return pieces if self.most is None else sorted(pieces, key=lambda piece: piece.start)[: self.most]
+        if self.max_sequences is None:
+            return pieces
+        return sorted(pieces, key=lambda piece: piece.start)[: self.max_sequences]
 
     def _pieces_of(self, video: Path) -> list[_Piece]:
         keypoints = video.with_suffix(".json")
@@ -152,13 +155,13 @@ class VideoFolder:
             total = len(read_keypoints(keypoints))
         except PoseError as error:
             raise TrainingError(str(error)) from error
-        if total < self.shortest:
+        if total < self.min_frames:
             raise TrainingError(
-                f"{video.name} has {total} frames of key points, a clip needs {self.shortest}: "
+                f"{video.name} has keypoints for {total} frames, a clip needs {self.min_frames}: "
                 "remove it, or train with shorter clips"
             )
-        content = _hash_of(video, keypoints)
-        count = min(-(-total // MOST_FRAMES), total // self.shortest)
+        content = _content_hash(video, keypoints)
+        count = min(-(-total // MAX_FRAMES), total // self.min_frames)
         ends = [round(total * part / count) for part in range(count + 1)]
         return [_Piece(video, keypoints, content, *both, total) for both in pairwise(ends)]
 
@@ -171,17 +174,15 @@ class VideoFolder:
         return content_hash("video", piece.video.name, piece.content, piece.start, piece.stop, self.height, self.width)
 
     def read(self, index: int) -> RawSequence:
-        """Raises TrainingError where the video cannot be read, has another number of frames than key points, or shows
-        nobody.
-        """
+        """Raises TrainingError if the video is not readable, shows nobody, or has other frames than its keypoints."""
         piece = self.pieces[index]
-        last = piece.stop == piece.total  # reads on to the end, to count
+        last = piece.stop == piece.total  # reads to the end of the video, to count its frames
         images, count, size = [], 0, (1, 1)
         try:
             for count, frame in enumerate(read_frames(piece.video), start=1):
                 size = frame.shape[1], frame.shape[0]
                 if piece.start < count <= piece.stop:
-                    images.append(cover(frame, self.height, self.width))
+                    images.append(cover_image(frame, self.height, self.width))
                 if count == piece.stop and not last:
                     break
         except ValueError as error:
@@ -195,31 +196,31 @@ class VideoFolder:
         poses = choose_people(people, aspect=size[0] / size[1])[piece.start : piece.stop]
         if all(pose.is_empty for pose in poses):
             raise TrainingError(
-                f"nobody is found in {self.names[index]}, {len(poses)} frames: remove the video, cut it, or find its "
-                "poses again"
+                f"nobody was found in the {len(poses)} frames of {self.names[index]}: remove the video, cut it, or "
+                "find its poses again"
             )
-        return RawSequence(images, [covered(pose, size, (self.width, self.height)) for pose in poses])
+        return RawSequence(images, [cover_pose(pose, size, (self.width, self.height)) for pose in poses])
 
     def description(self) -> dict[str, Any]:
-        """Names and key points, not the folder's path, so that it may be moved."""
+        """Names and contents, but not the folder's path, so that the folder may move."""
         keys = [self.key(index) for index in range(len(self.pieces))]
         return {"kind": "videos", "count": len(self.videos), "content": content_hash(keys)}
 
 
-def _videos(folder: Path, but_not: Path | None) -> list[Path]:
-    """Sorted. Hidden files are none: macOS leaves ._dance.mp4 beside dance.mp4 on other systems' disks."""
-    left_out = None if but_not is None else but_not.resolve()
+def _videos(folder: Path, excluded: Path | None) -> list[Path]:
+    """Sorted, without hidden files: macOS leaves ._dance.mp4 beside dance.mp4 on disks of other systems."""
+    excluded = None if excluded is None else excluded.resolve()
     return sorted(
         path
         for path in folder.rglob("*")
         if path.suffix.lower() in VIDEO_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and (left_out is None or not path.resolve().is_relative_to(left_out))
+        and (excluded is None or not path.resolve().is_relative_to(excluded))
     )
 
 
-def _hash_of(video: Path, keypoints: Path) -> str:
-    """The same for copies. Of a video its size and both ends are enough; key points may be edited anywhere."""
+def _content_hash(video: Path, keypoints: Path) -> str:
+    """The same for copies. Size and both ends identify a video; keypoints may be edited anywhere."""
     size = video.stat().st_size
     with video.open("rb") as file:
         first = file.read(_END)
@@ -228,8 +229,8 @@ def _hash_of(video: Path, keypoints: Path) -> str:
     return content_hash(size, ends.hexdigest(), hashlib.sha256(keypoints.read_bytes()).hexdigest())
 
 
-def cover(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The image scaled until it covers height x width, and cut about its middle. uint8 h w 3."""
+def cover_image(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """The image scaled to cover height x width and cropped around its center. uint8 h w 3."""
     scale = max(height / image.shape[0], width / image.shape[1])
     scaled_height, scaled_width = (max(round(side * scale), least) for side, least in _sides(image, height, width))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
@@ -242,8 +243,8 @@ def _sides(image: np.ndarray, height: int, width: int) -> tuple[tuple[int, int],
     return (image.shape[0], height), (image.shape[1], width)
 
 
-def covered(pose: Pose, size: tuple[int, int], new_size: tuple[int, int]) -> Pose:
-    """The pose in fractions of what `cover` leaves of an image. size, new_size: width and height."""
+def cover_pose(pose: Pose, size: tuple[int, int], new_size: tuple[int, int]) -> Pose:
+    """The pose as fractions of the image that cover_image returns. size, new_size: width and height."""
     scale = max(new_size[0] / size[0], new_size[1] / size[1])
     factors = np.array([size[0] * scale / new_size[0], size[1] * scale / new_size[1]])
     return pose.moved(lambda points: 0.5 + (points - 0.5) * factors)

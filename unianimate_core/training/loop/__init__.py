@@ -1,4 +1,4 @@
-"""A run: a job, the trainer that carries it out, its curves and its validation.
+"""The loop: a run, the trainer that carries it out, its curves, its EMA and its validation.
 
-Knows all rooms but vae: it fetches clips of data, runs the loss on the network and steps the optimizers.
+It takes clips from data, calls the loss and steps the optimizers. It may use every other part of training but vae.
 """

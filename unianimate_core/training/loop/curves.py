@@ -13,16 +13,25 @@ import torch
 from torch import Tensor
 
 from ...diffusion import TIMESTEPS
+from ...optional import require
 from ...storage.atomic import replacing, reraise_disk_full
 
 EVERY = 10  # steps
 LINES = "curves.jsonl"
-VALIDATION = "validation/"  # before the names of its results
-BANDS = 4  # of timesteps, each with a curve of its own
+VALIDATION = "validation/"  # prefix of its curves
+BANDS = 4  # of timesteps, each with its own curve
+
+
+def require_tensorboard() -> Any:
+    """torch.utils.tensorboard. Raises ImportError if TensorBoard is not installed."""
+    return require("torch.utils.tensorboard", "training", package="tensorboard", extra="training")
 
 
 class Curves:
-    """Used as a context; without effect unless enabled. Points of steps after first_step, of a run cut off, go."""
+    """A context manager that writes curves to a folder; does nothing unless enabled.
+
+    If an earlier run was cut off, its points after first_step are removed.
+    """
 
     def __init__(self, folder: Path, first_step: int, *, enabled: bool):
         self.enabled = enabled
@@ -30,12 +39,10 @@ class Curves:
         self._losses: dict[str, list[float]] = defaultdict(list)
         self._clips, self._since = 0, time.perf_counter()
         if enabled:
-            from torch.utils.tensorboard.writer import SummaryWriter
-
             folder.mkdir(parents=True, exist_ok=True)
-            self._writer: Any = SummaryWriter(str(folder), purge_step=first_step + 1)
+            self._writer: Any = require_tensorboard().SummaryWriter(str(folder), purge_step=first_step + 1)
             self._lines = folder / LINES
-            _drop_after(self._lines, first_step)
+            _remove_after(self._lines, first_step)
 
     def __enter__(self) -> Curves:
         return self
@@ -45,25 +52,27 @@ class Curves:
             self._writer.close()
 
     def add_losses(self, t: Tensor, losses: Tensor) -> None:
-        """Of the clips of a pass: b each."""
+        """Timesteps and losses of the clips of one pass: b each."""
         for timestep, loss in zip(t.tolist(), losses.detach().tolist(), strict=True):
             band = timestep * BANDS // TIMESTEPS
             self._losses[f"loss/timesteps {band * TIMESTEPS // BANDS}"].append(loss)
 
-    def add_step(self, step: int, loss: float, norm: float, rate: float, clips: int) -> None:
+    def add_step(self, step: int, loss: float, norm: float, learning_rate: float, clips: int) -> None:
+        """Add a finished step, and every few steps write the means since the last point. clips: of this step."""
         self.smooth_loss = loss if self.smooth_loss == 0 else 0.98 * self.smooth_loss + 0.02 * loss
         self._losses["loss/all"].append(loss)
         self._clips += clips
         if step % EVERY:
             return
         seconds = time.perf_counter() - self._since
-        means = {name: sum(values) / len(values) for name, values in self._losses.items()}
-        self._write(step, means | {"gradient norm": norm, "rate": rate, "clips a second": self._clips / seconds})
+        values = {name: sum(losses) / len(losses) for name, losses in self._losses.items()}
+        values |= {"gradient norm": norm, "learning rate": learning_rate, "clips a second": self._clips / seconds}
+        self._write(step, values)
         self._losses.clear()
         self._clips, self._since = 0, time.perf_counter()
 
-    def pause(self, seconds: float) -> None:
-        """Time that was not training."""
+    def exclude_time(self, seconds: float) -> None:
+        """Leave out time that was not spent on training from the clips per second."""
         self._since += seconds
 
     def add_validation(self, step: int, results: dict[str, float]) -> None:
@@ -84,7 +93,7 @@ class Curves:
 
 
 def read_curves(path: Path) -> list[dict[str, float]]:
-    """The lines of curves.jsonl, each with its step, but for those that a kill or a full disk cut off."""
+    """The lines of curves.jsonl, each with its step. Skips lines that a kill or a full disk cut off."""
     lines = []
     for line in path.read_text(errors="replace").splitlines():
         with suppress(json.JSONDecodeError):
@@ -93,12 +102,12 @@ def read_curves(path: Path) -> list[dict[str, float]]:
 
 
 def is_validated(folder: Path, step: int) -> bool:
-    """Whether the curves hold results of a validation after a step."""
+    """Whether the curves in a folder hold the results of a validation after a step."""
     lines = read_curves(folder / LINES) if (folder / LINES).is_file() else []
     return any(name.startswith(VALIDATION) for line in lines if line["step"] == step for name in line)
 
 
-def _drop_after(path: Path, step: int) -> None:
+def _remove_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = [line for line in read_curves(path) if line["step"] <= step]

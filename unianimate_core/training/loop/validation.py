@@ -67,7 +67,7 @@ class Validation:
         settings = SamplingSettings(
             seed=self.seed + number,
             steps=self.run.validation_steps,
-            guidance_scale=self.run.guidance,
+            guidance_scale=self.run.guidance_scale,
             noise_prior=0,
             offset_noise=self.offset_noise,
         )

@@ -1,4 +1,4 @@
-"""What learns: the network's own weights or a LoRA beside them, and its layers made fast on CPUs.
+"""What learns: the network's own weights or a LoRA beside them, and layers that are fast on CPUs.
 
-Knows the model alone: no settings, no data, no loss, no loop.
+It may use the model, and neither settings, data, loss nor loop.
 """

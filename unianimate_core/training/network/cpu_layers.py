@@ -1,8 +1,8 @@
-"""Layers and attention for training on a CPU, where PyTorch's own are slow for small networks.
+"""Layers and attention for training on a CPU. They compute the same as PyTorch's, faster for small networks.
 
-They compute the same: PyTorch's group norm takes up to 20 times as long for channels-last images of 16x16, and its
-fused attention 2 to 4 times as long forward and backward for sequences of 2 to 17 frames and of 64 to 256 places, in
-bfloat16 (benchmarks/training.py measures both).
+PyTorch's group norm takes up to 20 times as long for channels-last images of 16x16. Its fused attention takes 2 to 4
+times as long, forward and backward, for sequences of 2 to 17 frames and of 64 to 256 places in bfloat16.
+benchmarks/training.py measures both.
 """
 
 from __future__ import annotations
@@ -12,9 +12,13 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from .drawn_poses import first_pose_layer
+
+__all__ = ["Conv1d", "Conv2d", "GroupNorm", "INITIALIZES", "LayerNorm", "Linear", "attention", "first_pose_layer"]
+
 Linear, Conv1d, Conv2d, LayerNorm = nn.Linear, nn.Conv1d, nn.Conv2d, nn.LayerNorm
 INITIALIZES = True
-MOST_SCORES = 2**26  # elements of the whole attention matrix, above which the fused kernel saves the memory
+MAX_SCORES = 2**26  # elements of the attention matrix; above this, the fused kernel saves the memory
 
 
 class GroupNorm(nn.GroupNorm):
@@ -25,7 +29,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 class _GroupNorm(torch.autograd.Function):
-    """Statistics are sums over places, kept by channel until the last moment: long, plain loops over memory.
+    """Sums over places for each channel, in long plain loops over memory, then combined into statistics of groups.
 
     x and the result: n places c; sums are in fp32.
     """
@@ -78,7 +82,7 @@ def _by_channel(values: Tensor, dtype: torch.dtype) -> Tensor:
 def attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     """softmax(q k^T / sqrt(d)) v, with the whole matrix of scores. q, k, v and the result: b n (heads d)."""
     q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
-    if q.shape[0] * heads * q.shape[2] * k.shape[2] > MOST_SCORES:
+    if q.shape[0] * heads * q.shape[2] * k.shape[2] > MAX_SCORES:
         attended = F.scaled_dot_product_attention(q, k, v)
     else:
         attended = (q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1) @ v

@@ -1,14 +1,14 @@
-"""Low-rank adapters, trained through peft and stored as ComfyUI's LoRA loaders take them."""
+"""Low-rank adapters (LoRA), trained through peft and stored as ComfyUI's LoRA loaders read them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ...model import UNet
+from ...optional import require
 
 PREFIX = "diffusion_model."
 ADAPTER = "default"
@@ -16,15 +16,16 @@ _LINEAR_OF_TRANSFORMERS = ("qkv", "q", "kv", "out", "proj")
 
 
 class LoraAdapters:
-    """Adapters of rank `rank` on every linear layer of the spatial and temporal transformers; nothing else is trained.
+    """Adapters on every linear layer of the spatial and temporal transformers. Everything else is frozen.
 
-    alpha equals rank: the adapter counts in full at strength 1. Source: Hu et al. 2022, LoRA.
+    alpha equals rank, so an adapter has its full effect at strength 1. Raises ImportError if peft is not installed.
+    Source: Hu et al. 2022, LoRA.
     """
 
     file_name = "unianimate_lora.safetensors"
 
     def __init__(self, unet: UNet, rank: int, seed: int = 0):
-        peft = _peft()
+        peft = require("peft", "a LoRA", extra="training")
         self.rank = rank
         config = peft.LoraConfig(r=rank, lora_alpha=rank, target_modules=adapted_layers(unet))
         with torch.random.fork_rng(devices=[]):
@@ -39,17 +40,18 @@ class LoraAdapters:
         return {}
 
     def stored(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """By ComfyUI's names: diffusion_model.<layer>.lora_A.weight, .lora_B.weight and .alpha."""
+        """Tensors by ComfyUI's names: diffusion_model.<layer>.lora_A.weight, .lora_B.weight and .alpha."""
         stored = {PREFIX + name.replace(f".{ADAPTER}.", "."): tensor for name, tensor in tensors.items()}
         layers = {name.split(".lora_")[0] for name in stored}
         return stored | {f"{layer}.alpha": torch.tensor(float(self.rank)) for layer in layers}
 
     def restored(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors by parameter name."""
         return {name: tensors[PREFIX + name.replace(f".{ADAPTER}.", ".")] for name in self.parameters}
 
 
 def adapted_layers(unet: UNet) -> list[str]:
-    """Names of the linear layers within transformers."""
+    """The names of the linear layers of transformers."""
     return [
         name
         for name, module in unet.named_modules()
@@ -57,13 +59,3 @@ def adapted_layers(unet: UNet) -> list[str]:
         and (".spatial.block." in name or ".temporal.block." in name)
         and name.rsplit(".", 1)[1] in _LINEAR_OF_TRANSFORMERS
     ]
-
-
-def _peft() -> Any:
-    try:
-        import peft
-    except ImportError as error:
-        raise ImportError(
-            'a LoRA needs peft, which is not installed: run pip install -e ".[training]" in the folder of this pack'
-        ) from error
-    return peft

@@ -1,15 +1,13 @@
-"""The network in training: made or loaded, and stored by its published names."""
+"""The network to train: new or from a checkpoint, and stored under the published names."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 
 from ...checkpoint import read_checkpoint, to_checkpoint, to_modules
 from ...checkpoint.loading import metadata_of
@@ -18,15 +16,13 @@ from ...model import UNet
 from ...model.residual import ResidualBlock
 from ...model.temporal import TemporalModule
 from ...model.transformer import SpatialTransformer
-from ...model.unet import Stage, Stem
 from . import cpu_layers
-from .drawn_poses import convolve_only_drawn
 
-TEMPORAL = ".temporal."  # in the names of temporal modules' parameters
+TEMPORAL = ".temporal."  # occurs in the names of the parameters of temporal modules
 
 
 def new_unet(config: ModelConfig, *, seed: int, dropout: float, device: torch.device, kind: type[UNet] = UNet) -> UNet:
-    """A network to be trained from the beginning: residual branches and the head begin with zeros, as the authors'."""
+    """A new network in fp32. Residual branches and the head start at zero, as in the authors' code."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         unet = kind(config, dropout=dropout, split_bytes=None, **_layers(device))
@@ -41,7 +37,7 @@ def new_unet(config: ModelConfig, *, seed: int, dropout: float, device: torch.de
 
 
 def loaded_unet(source: str | os.PathLike, *, dropout: float, device: torch.device) -> UNet:
-    """A checkpoint's network in fp32, to be trained on. Raises as checkpoint.load_unet does."""
+    """The network of a checkpoint, in fp32, to train further. Raises as checkpoint.load_unet does."""
     state_dict, config = read_checkpoint(source)
     unet = UNet(config, dropout=dropout, device="meta", split_bytes=None, **_layers(device))
     unet.load_state_dict(to_modules(state_dict, config, dtype=torch.float32), assign=True)
@@ -53,8 +49,6 @@ def _layers(device: torch.device) -> dict[str, Any]:
 
 
 def _ready(unet: UNet, device: torch.device) -> UNet:
-    if device.type == "cpu":
-        convolve_only_drawn(unet)
     unet.to(device=device, memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return unet.requires_grad_(True).train()
 
@@ -64,18 +58,10 @@ def _to_zero(layer: nn.Module) -> None:
         nn.init.zeros_(parameter)
 
 
-def keep_only_borders(unet: UNet) -> None:
-    """Gradient checkpointing: of each stage only the input is kept, and its inside computed again going backwards."""
-    for module in unet.modules():
-        if isinstance(module, (Stage, Stem)):
-            inside: Any = partial(checkpoint, module.forward, use_reentrant=False)
-            module.forward = inside
-
-
 class NetworkWeights:
-    """The network's own weights, or a part of them: what is trained, stored as a whole checkpoint.
+    """The network's own weights, or a part of them, stored as a whole checkpoint.
 
-    part: one of settings.PARTS; what does not belong to it is frozen.
+    part: "all" or "temporal", see TrainingSettings. The other weights are frozen.
     """
 
     file_name = "unianimate.safetensors"
@@ -88,11 +74,11 @@ class NetworkWeights:
         self.parameters = {name: parameter for name, parameter in self._all.items() if parameter.requires_grad}
 
     def stored(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The trained tensors by parameter name, and all others, by their published names."""
+        """A whole checkpoint by published names. tensors: the trained ones, by parameter name."""
         return to_checkpoint({**self._all, **tensors}, self.config)
 
     def restored(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The trained ones by parameter name."""
+        """The trained tensors of a whole checkpoint, by parameter name."""
         whole = to_modules(tensors, self.config)
         return {name: whole[name] for name in self.parameters}
 

@@ -1,4 +1,4 @@
-"""How weights are moved along their gradients: Muon, which weights AdamW takes instead, and what both remember.
+"""Optimizers: Muon, the weights that AdamW takes instead (groups), and their state as named tensors.
 
-Knows settings and no other room; the loop and the VAE's training use it.
+They may use settings and nothing else of training. The loop and the training of the VAE use them.
 """

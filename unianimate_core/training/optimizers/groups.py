@@ -1,4 +1,4 @@
-"""Which optimizer takes which weights."""
+"""Which optimizer moves which weights."""
 
 from __future__ import annotations
 
@@ -13,27 +13,30 @@ from ..settings import TrainingSettings
 from .muon import Muon
 
 ADAMW_SHARE = 0.1
-"""Of Muon's rate, for the weights that AdamW then takes: orthogonal steps are of size 1, and rates for them larger."""
+"""Beside Muon, AdamW's learning rate is this share of Muon's: orthogonal steps have size 1 and need larger rates."""
 
 _STACKED = {"qkv.weight": 3, "kv.weight": 2}
 _NOT_MUON = ("conditions.", "time1.", "stem.conv.", "head.", ".dt_proj", ".conv1d", ".lora_")
 
 
 def make_optimizers(parameters: Mapping[str, nn.Parameter], settings: TrainingSettings) -> list[torch.optim.Optimizer]:
-    """AdamW for all, or Muon for the layers within the network and AdamW for the others.
+    """AdamW for all weights, or Muon for the inner layers and AdamW for the others.
 
-    Each group has a `share` of the rate. Biases, norms and what a Mamba keeps in fp32 never decay.
+    Each group has a `share` of the learning rate. Biases, norms and the fp32 parameters of a Mamba never decay.
+    settings: with a precision other than "auto".
     """
+    assert settings.precision != "auto"
     muon = [name for name in parameters if settings.optimizer == "muon" and _for_muon(name, parameters[name])]
     rest = {name: parameter for name, parameter in parameters.items() if name not in muon}
     share = ADAMW_SHARE if settings.optimizer == "muon" else 1.0
     optimizers: list[torch.optim.Optimizer] = []
     if rest:
         groups = [group | {"share": share} for group in _by_decay(rest, settings.weight_decay)]
-        optimizers.append(torch.optim.AdamW(groups, lr=settings.rate, fused=True))
+        optimizers.append(torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True))
     if muon:
-        precision = torch.float32 if settings.precision == "fp32" else torch.bfloat16
-        optimizers.append(Muon(_by_pieces({name: parameters[name] for name in muon}), settings.rate, precision))
+        groups = _by_pieces({name: parameters[name] for name in muon})
+        dtype = torch.float32 if settings.precision == "fp32" else torch.bfloat16
+        optimizers.append(Muon(groups, settings.learning_rate, dtype))
     return optimizers
 
 
@@ -53,7 +56,7 @@ def _by_decay(parameters: Mapping[str, nn.Parameter], weight_decay: float) -> li
 
 
 def _by_pieces(parameters: Mapping[str, nn.Parameter]) -> list[dict[str, Any]]:
-    """Queries, keys and values are layers of their own, though one product makes them."""
+    """Groups by the number of layers stacked in a weight: queries, keys and values share one."""
     groups: dict[int, list[nn.Parameter]] = {}
     for name, parameter in parameters.items():
         pieces = next((count for ending, count in _STACKED.items() if name.endswith(f".{ending}")), 1)

@@ -1,4 +1,4 @@
-"""The tiny VAE's own training, from drawn people to a file, which data reads as any other VAE.
+"""Training of the tiny VAE on drawn people. The result is a file that data preparation reads like any other VAE.
 
-Knows the drawn world, optimizers and states; no other room knows it.
+It may use the drawn world, optimizers and states. Only the command uses it.
 """

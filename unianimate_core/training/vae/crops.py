@@ -1,4 +1,4 @@
-"""Crops around drawn people, for the VAE to learn from."""
+"""Training images of the VAE: crops around drawn people."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from ...drawn_world.world import random_stream
 from ...media.images import as_images
 
 SIZES = ((128, 64), (128, 128), (192, 128), (256, 192))
-"""Height and width at which people are drawn."""
+"""Heights and widths at which people are drawn."""
 
 
 def crops(step: int, clips: int, frames: int, size: int, seed: int = 0) -> Tensor:
-    """The batch of one step, clips * frames, 3, size, size in [0, 1]; the same for the same numbers.
+    """The batch of one step: (clips * frames) 3 size size in [0, 1]. The same arguments give the same batch.
 
-    Each crop lies about a random joint, a little to the side: that is where the image is hard.
+    Each crop lies near a random joint, where the image is hard, a little to one side.
     """
     random = random_stream("train", seed)
     random.bit_generator.advance(step * 10_000)  # pyright: ignore[reportAttributeAccessIssue]  (PCG64 has it)

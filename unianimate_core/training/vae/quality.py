@@ -1,4 +1,4 @@
-"""How well a VAE gives back drawn people whom it never saw."""
+"""How well a VAE reconstructs drawn people that it never saw."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Reconstruction:
 def reconstruct(
     vae: TinyVAE, height: int, width: int, people: int, *, split: Split = "test", latent_noise: float = 0.0
 ) -> Reconstruction:
-    """One image of each of so many people, through the VAE. latent_noise: standard deviation of noise in between."""
+    """One image of each of `people` people, encoded and decoded. latent_noise: standard deviation of added noise."""
     frames = np.stack([draw_clip(seed, 1, height, width, split=split).frames[0] for seed in range(people)])
     images = as_images(frames)
     noise = torch.Generator().manual_seed(0)

@@ -1,4 +1,4 @@
-"""Where the tiny VAE's training begins: latents that are mean colors, and images made of them."""
+"""Initial weights of the tiny VAE: its latents are mean colors, and its images are made of them."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ COLORS = 3
 
 
 @torch.no_grad()
-def start_from_mean_colors(vae: TinyVAE, images: Tensor) -> None:
-    """Set weights so that three latents are the mean colors of 8x8 pixels, decorrelated, of mean 0 and deviation 1.
+def initialize_from_mean_colors(vae: TinyVAE, images: Tensor) -> None:
+    """Set weights so that three latents are the mean colors of 8x8 pixels, decorrelated and normalized.
 
-    The first three channels of every layer carry red, green and blue, which no ReLU changes; the others keep their
-    random weights, and the last layer does not look at them yet. So the very first image is a coarse one instead of
-    gray, which spares hundreds of steps. images: n 3 h w in [0, 1], typical ones.
+    The first three channels of every layer carry red, green and blue, which no ReLU changes. The others keep their
+    random weights, and the last layer ignores them at first. So the first image is coarse instead of gray, which saves
+    hundreds of steps. images: n 3 h w in [0, 1], typical ones.
     """
     encoder, decoder = _convolutions(vae.taesd_encoder), _convolutions(vae.taesd_decoder)
     for conv in (*encoder[:-1], *decoder[1:]):
@@ -45,5 +45,5 @@ def start_from_mean_colors(vae: TinyVAE, images: Tensor) -> None:
 
 
 def _convolutions(layers: nn.Sequential) -> list[nn.Conv2d]:
-    """Those outside blocks."""
+    """The convolutions outside blocks."""
     return [layer for layer in layers if isinstance(layer, nn.Conv2d)]

@@ -1,4 +1,4 @@
-"""What optimizers remember of their weights, by the weights' names, so that it can be stored and put back."""
+"""The state of optimizers as tensors by parameter name, so that it can be stored and restored."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 
-def moments(parameters: Mapping[str, nn.Parameter], optimizers: Collection[Optimizer]) -> dict[str, Tensor]:
-    """By name of the parameter and kind; none before the first step."""
+def optimizer_state(parameters: Mapping[str, nn.Parameter], optimizers: Collection[Optimizer]) -> dict[str, Tensor]:
+    """Tensors by parameter name and kind ("head.conv.weight/exp_avg"); none before the first step."""
     return {
         f"{name}/{kind}": tensor
         for name, parameter in parameters.items()
@@ -19,10 +19,10 @@ def moments(parameters: Mapping[str, nn.Parameter], optimizers: Collection[Optim
     }
 
 
-def restore_moments(
+def restore_optimizer_state(
     parameters: Mapping[str, nn.Parameter], optimizers: Collection[Optimizer], stored: Mapping[str, Tensor]
 ) -> None:
-    """The inverse, on each parameter's device."""
+    """Put tensors from optimizer_state back, on each parameter's device."""
     owners = {
         parameter: optimizer
         for optimizer in optimizers
@@ -32,6 +32,6 @@ def restore_moments(
     for key, tensor in stored.items():
         name, kind = key.rsplit("/", 1)
         parameter = parameters[name]
-        # Copies in any case: what is read stays mapped to its file, all of which it would keep.
+        # Always a copy: a tensor that was read from a file keeps the whole file mapped.
         own = torch.empty_like(tensor, device=parameter.device) if kind == "step" else torch.empty_like(parameter)
         owners[parameter].state[parameter][kind] = own.copy_(tensor)
