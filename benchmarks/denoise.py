@@ -19,11 +19,12 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from unianimate_core.config import ModelConfig
+from unianimate_core.config import RELEASED, ModelConfig
 from unianimate_core.diffusion import guided
 from unianimate_core.model import UNet
+from unianimate_core.precision import DTYPES
 
-from .report import DTYPES, RELEASED, RESULTS, TINY, interleaved, random_unet, seconds, spread, table, write
+from .report import RESULTS, TINY, interleaved, random_unet, seconds, spread, table, write
 
 GUIDANCE_SCALE = 2.5
 TIMESTEP = 501

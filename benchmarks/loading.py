@@ -22,9 +22,9 @@ from torch import Tensor
 
 from unianimate_core.checkpoint import convert_checkpoint, load_unet, to_checkpoint
 from unianimate_core.checkpoint.loading import network_entries
-from unianimate_core.config import ModelConfig
+from unianimate_core.config import RELEASED, ModelConfig
 
-from .report import RELEASED, RESULTS, TINY, random_unet, seconds, spread, table, write
+from .report import RESULTS, TINY, random_unet, seconds, spread, table, write
 
 CPU = torch.device("cpu")
 

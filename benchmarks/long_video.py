@@ -24,7 +24,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from unianimate_core.config import ModelConfig
+from unianimate_core.config import RELEASED, ModelConfig
 from unianimate_core.diffusion import ddim_sample, ddim_timesteps, guided
 from unianimate_core.long_video.chain import split_segments
 from unianimate_core.long_video.run import plan_chain, run_chain, segment_images
@@ -33,11 +33,12 @@ from unianimate_core.long_video.segment_store import SegmentStore, open_run
 from unianimate_core.long_video.windows import window_ranges
 from unianimate_core.media.video import video_writer
 from unianimate_core.model import UNet
+from unianimate_core.precision import DTYPES
 from unianimate_core.sampling import SamplingSettings, initial_latents
 from unianimate_core.vae.linear import decode_enlarged
 
 from .denoise import count_flops, peak_memory
-from .report import DTYPES, RELEASED, RESULTS, random_unet, synchronize, table, write
+from .report import RESULTS, random_unet, synchronize, table, write
 
 # Small enough for a minute of video on a CPU: what is measured is all that surrounds the network.
 SMALL = ModelConfig(

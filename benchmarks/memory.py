@@ -17,8 +17,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from benchmarks.report import RELEASED
-from unianimate_core.config import ModelConfig
+from unianimate_core.config import RELEASED, ModelConfig
 from unianimate_core.model import UNet
 from unianimate_core.model.backend import Backend
 

@@ -22,10 +22,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from unianimate_core.precision import DTYPES
 from unianimate_core.scan import BACKENDS, backends, blocks, selective_scan
 
 from .denoise import gigabytes, peak_memory
-from .report import DTYPES, RESULTS, interleaved, spread, table, write
+from .report import RESULTS, interleaved, spread, table, write
 
 Tensors = Mapping[str, Tensor]
 LOG2_E = math.log2(math.e)

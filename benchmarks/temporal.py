@@ -21,14 +21,15 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
-from unianimate_core.config import MambaConfig, ModelConfig
+from unianimate_core.config import RELEASED, MambaConfig, ModelConfig
 from unianimate_core.model import UNet
 from unianimate_core.model.backend import Attention, Backend, scaled_dot_product_attention
 from unianimate_core.model.temporal import TemporalModule
+from unianimate_core.precision import DTYPES
 
 from .denoise import peak_memory
 from .memory import LiveMemory, fused_attention
-from .report import DTYPES, RELEASED, RESULTS, TINY, Module, initialize, interleaved, table, write
+from .report import RESULTS, TINY, Module, initialize, interleaved, table, write
 from .temporal_figure import Curves, draw
 
 FRAMES = (17, 33, 65, 129, 257, 513)

@@ -1,4 +1,4 @@
-"""The network's configuration, read off the shapes of a checkpoint."""
+"""The configuration of a network, read off the shapes of its checkpoint."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class ConfigError(ValueError):
 
 @dataclass(frozen=True)
 class MambaConfig:
-    """The temporal Mamba in place of each temporal transformer's block.
+    """The temporal Mamba, which replaces the block of each temporal Transformer.
 
-    expand: inner width, in units of the block's; d_state: states of a channel; d_conv: frames the convolution spans.
-    keep_ff: whether the transformer's feed-forward stays behind it.
+    expand: inner width / width of the block. keep_ff: whether the Transformer's feed-forward follows the mixer.
+    d_state: states of a channel. d_conv: frames that the convolution spans.
     """
 
     expand: int
@@ -39,16 +39,16 @@ class MambaConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Architecture of one UniAnimate network. The checkpoint decides; mamba alone has a default, that of the released.
+    """The architecture of one UniAnimate network. It has no defaults, because the checkpoint decides.
 
-    dim: channels of the first level; multipliers: channels of each level, in units of dim.
-    residual_blocks: blocks a level on the way down (one more on the way up).
-    attention_levels: for each level, whether it holds transformers; the middle always does.
+    dim: channels of the first level. multipliers: channels of each level / dim.
+    residual_blocks: residual blocks of a level on the way down; the way up has one more.
+    attention_levels: for each level, whether it has transformers. The middle always has them.
     head_dim: channels of one attention head; heads = width / head_dim.
     stem_width: inner width of the temporal transformer that follows the first convolution.
-    context_dim: width of the text states; image_tokens: tokens made of one image embedding.
-    mamba: the temporal modules are Mamba of this form; None: they are Transformers.
-    Source: UniAnimate, section 3.2; the released checkpoint (320 x (1, 2, 4, 4), 1.4166 B parameters).
+    context_dim: width of the text states. image_tokens: number of tokens made from one image embedding.
+    mamba: the form of the temporal Mamba; None if the temporal modules are Transformers, as released.
+    Source: UniAnimate, section 3.2, and the released checkpoint.
     """
 
     dim: int
@@ -89,27 +89,28 @@ class ModelConfig:
 
     @property
     def attention_widths(self) -> tuple[int, ...]:
-        """Channels of the levels that hold transformers, then of the middle."""
+        """Channels of the levels that have transformers, then of the middle."""
         with_attention = zip(self.widths, self.attention_levels, strict=True)
         return (*(width for width, attends in with_attention if attends), self.widths[-1])
 
     @property
     def time_dim(self) -> int:
+        """Width of the time embedding."""
         return 4 * self.dim
 
     @property
     def latent_multiple(self) -> int:
-        """Height and width of a latent must be multiples of this, or skip features would not fit."""
+        """The height and width of a latent must be multiples of this: each level but the last halves them."""
         return 2 ** (len(self.multipliers) - 1)
 
     @classmethod
     def from_state_dict(cls, state_dict: Mapping[str, Any], *, head_dim: int = 64) -> ModelConfig:
-        """Read the configuration off tensors with checkpoint names; only their shapes are looked at.
+        """Read the configuration off tensors with checkpoint names. Only shapes count, so meta tensors will do.
 
-        head_dim leaves no trace in the shapes. Raises ConfigError where the tensors are not those of UniAnimate.
+        head_dim leaves no trace in the shapes. Raises ConfigError if the tensors are not those of UniAnimate.
         """
         shapes = {name: tuple(tensor.shape) for name, tensor in state_dict.items()}
-        for name, axes in _TELLING_TENSORS.items():
+        for name, axes in _IDENTIFYING_TENSORS.items():
             _check(shapes, name, axes)
         dim = shapes["time_embed.0.weight"][1]
         levels = _levels(shapes)
@@ -134,9 +135,24 @@ class ModelConfig:
         )
 
 
+RELEASED = ModelConfig(
+    dim=320,
+    multipliers=(1, 2, 4, 4),
+    residual_blocks=2,
+    attention_levels=(True, True, True, False),
+    head_dim=64,
+    stem_width=512,
+    context_dim=1024,
+    image_tokens=4,
+)
+"""The published checkpoint, unianimate_16f_32f_non_ema_223000.pth: 1.4166 billion parameters.
+
+A fact about that file for measurements and messages, never a default: loading reads every configuration off its file.
+"""
+
 _MAMBA_BLOCK = ".mamba_blocks.0."
-# Names that together no other model has, with their number of axes.
-_TELLING_TENSORS = {
+# Names that together only UniAnimate has, with their number of axes.
+_IDENTIFYING_TENSORS = {
     "time_embed.0.weight": 2,
     "pre_image_condition.0.weight": 2,
     "pre_image_condition.2.weight": 2,
@@ -148,7 +164,7 @@ _TELLING_TENSORS = {
 
 
 def _check(shapes: Mapping[str, tuple[int, ...]], name: str, axes: int) -> None:
-    """Raises ConfigError unless there is a tensor of this name, with so many axes and none of them empty."""
+    """Raises ConfigError unless there is a tensor of this name with this number of axes, none of size 0."""
     if name not in shapes:
         raise ConfigError(f"no tensor is named {name}: this is not a UniAnimate checkpoint")
     if len(shapes[name]) != axes or 0 in shapes[name]:
@@ -156,7 +172,7 @@ def _check(shapes: Mapping[str, tuple[int, ...]], name: str, axes: int) -> None:
 
 
 def _levels(shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[int, int, bool]]:
-    """(channels, residual blocks, whether there is attention) of each level on the way down."""
+    """(channels, residual blocks, whether it has attention) of each level on the way down."""
     indices = [int(match[1]) for name in shapes if (match := re.match(r"input_blocks\.(\d+)\.", name))]
     levels: list[tuple[int, int, bool]] = []
     width, blocks, attends = 0, 0, False
@@ -174,7 +190,7 @@ def _levels(shapes: Mapping[str, tuple[int, ...]]) -> list[tuple[int, int, bool]
 
 
 def _mamba(shapes: Mapping[str, tuple[int, ...]]) -> MambaConfig | None:
-    """The temporal Mamba as most of its blocks tell, so that a damaged one is named, or None where there is none."""
+    """The temporal Mamba that most of the blocks agree on, or None. A damaged block is then found as misshapen."""
     if not any(_MAMBA_BLOCK in name for name in shapes):
         return None
     prefixes = sorted({name.split(_MAMBA_BLOCK)[0] for name in shapes if _MAMBA_BLOCK in name})
@@ -185,7 +201,7 @@ def _mamba(shapes: Mapping[str, tuple[int, ...]]) -> MambaConfig | None:
 
 
 def _mamba_block(shapes: Mapping[str, tuple[int, ...]], prefix: str) -> MambaConfig | None:
-    """What one block tells; nothing where its tensors do not fit each other."""
+    """The form of one block, or None if its tensors do not fit each other."""
     block = prefix + _MAMBA_BLOCK
     width, A_log = shapes.get(f"{prefix}.proj_in.weight", ()), shapes.get(f"{block}mixer.A_log", ())
     convolution = shapes.get(f"{block}mixer.conv1d.weight", ())

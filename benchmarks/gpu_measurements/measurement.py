@@ -10,14 +10,14 @@ from typing import TypeVar
 
 import torch
 
-from unianimate_core.config import ModelConfig
+from unianimate_core.config import RELEASED, ModelConfig
 from unianimate_core.model import UNet
 from unianimate_core.model.backend import Backend
 from unianimate_core.precision import DTYPES
 
 from ..denoise import matmul_ceiling, peak_memory
 from ..long_video import SMALL
-from ..report import RELEASED, interleaved, random_unet, seconds
+from ..report import interleaved, random_unet, seconds
 
 Result = TypeVar("Result")
 Work = Callable[[], object]

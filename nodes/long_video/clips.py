@@ -64,5 +64,5 @@ def model_hash(model) -> str:
         model.additional_models,
     )
     # The network itself may differ from the checkpoint at the moment: LoRAs may be patched in, or it may be compiled.
-    patches = weights_hash(*changes, known=model.model)
+    patches = weights_hash(*changes, ignored=model.model)
     return content_hash(model.model.weights_hash, model.model.get_dtype_inference(), patches)

@@ -7,9 +7,9 @@ import torch
 
 from benchmarks import mini_training, report, scan, temporal
 from benchmarks.denoise import count_flops
-from benchmarks.report import RELEASED
 from tests.support.recorded import released_shapes
 from unianimate_core.checkpoint.loading import network_entries
+from unianimate_core.config import RELEASED
 
 
 @pytest.mark.parametrize(("frames", "width", "height", "tera"), [(16, 512, 768, 34.8), (32, 768, 1216, 190.0)])

@@ -1,4 +1,4 @@
-"""Checkpoint files, read without running code and without a second copy in memory."""
+"""Reads checkpoint files without running code from them and without copying their tensors."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-_ZIP = b"PK"  # PyTorch's present format, which alone can be mapped
+_ZIP = b"PK"  # PyTorch's present format, the only one that can be mapped
 _PICKLE = b"\x80"
 
 
 class CheckpointError(ValueError):
-    """A checkpoint cannot be read, or is not that of the network it is meant for."""
+    """A checkpoint cannot be read, or belongs to another network. The message is one sentence for the user."""
 
 
 def read(path: str | os.PathLike) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The tensors of a .safetensors file or of a PyTorch pickle, by name, and the metadata (empty for a pickle).
+    """The tensors of a .safetensors file or a PyTorch pickle by name, and the metadata (empty for a pickle).
 
-    Tensors are mapped from the file, not copied. A pickle may hold nothing but tensors and plain values.
-    Raises FileNotFoundError, or CheckpointError where the file is damaged, no checkpoint, or tries to run code.
+    Tensors are mapped from the file, not copied. A pickle may contain only tensors and plain values.
+    Raises FileNotFoundError, or CheckpointError if the file is damaged, is not a checkpoint, or would run code.
     """
     path = Path(path)
     if not path.is_file():
@@ -55,7 +55,7 @@ def _unpickle(path: Path) -> Any:
         raise CheckpointError(_damaged(path, reason)) from error
     except OSError:
         raise
-    except Exception as error:  # what a damaged pickle raises is anyone's guess: struct.error, KeyError, AssertionError
+    except Exception as error:  # a damaged pickle can raise anything: struct.error, KeyError, AssertionError
         raise CheckpointError(_damaged(path, error)) from error
 
 
@@ -65,6 +65,7 @@ def _starts_with(path: Path, beginning: bytes) -> bool:
 
 
 def _damaged(path: Path, error: Exception | str) -> str:
+    """The sentence for a file that cannot be read."""
     with path.open("rb") as file:
         beginning = file.read(200)
     if beginning and all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in beginning):
@@ -77,6 +78,7 @@ def _damaged(path: Path, error: Exception | str) -> str:
 
 
 def _tensors_of(path: Path, content: Any) -> dict[str, Tensor]:
+    """The tensors of a pickle, which may wrap them as {"state_dict": ..., "step": ...}."""
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping):

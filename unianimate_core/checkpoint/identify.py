@@ -1,4 +1,4 @@
-"""Saying what a file is, when it is not a UniAnimate checkpoint."""
+"""Recognizes other models by the names of their tensors, for messages about a wrong file."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 UNIANIMATE = "a UniAnimate checkpoint"
 
-# Telling pieces of tensor names. The first kind that fits is named, so whole checkpoints come before their parts, and
-# names that one kind alone has before those that it shares.
+# (kind, pieces of tensor names that identify it). The first kind with a match counts, so a whole checkpoint comes
+# before its parts, and names that only one kind has come before names that several kinds share.
 _KINDS = (
     ("a LoRA", ("lora_up.", "lora_down.", "lora_A.", "lora_B.", "lora.up.", "lora.down.")),
     ("an AnimateDiff motion module", ("motion_modules.",)),
@@ -25,7 +25,7 @@ _KINDS = (
 
 
 def identify(names: Collection[str]) -> str | None:
-    """What a file with these tensor names looks like, or None."""
+    """The kind of model that has tensors of these names, as a phrase for a message; None for an unknown one."""
     for kind, pieces in _KINDS:
         if any(piece in name for piece in pieces for name in names):
             return kind

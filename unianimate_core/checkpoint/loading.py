@@ -1,4 +1,4 @@
-"""From a checkpoint to a network, strictly, and back."""
+"""Loads a network from a checkpoint, strictly, and writes checkpoints."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..config import ConfigError, ModelConfig
 from ..model import UNet
 from ..model.backend import Attention, Backend
-from ..storage.atomic import replacing
+from ..storage.atomic import check_room
+from ..storage.safetensors_file import write_safetensors
 from . import files, names
 from .files import CheckpointError
 from .identify import UNIANIMATE, identify
@@ -39,10 +39,12 @@ def load_unet(
 ) -> UNet:
     """A network with the weights of a checkpoint, in evaluation mode.
 
-    source: path of a .pth or .safetensors file, or tensors by their checkpoint names. config: read off the tensors
-    unless given. dtype: that of the file unless given. Tensors are converted one by one; those of a file that need
-    no conversion stay mapped to it. scan: back end of the temporal Mamba, as of scan.selective_scan.
-    Raises CheckpointError where a tensor is missing, unexpected or of another shape, and for files that cannot be read.
+    source: path of a .pth or .safetensors file, or tensors by their checkpoint names.
+    config: by default it is read off the shapes of the tensors. dtype: by default that of the checkpoint.
+    operations, attention: see model.backend.Backend. scan: back end of the temporal Mamba, see scan.selective_scan.
+    Tensors are converted one by one; those that need no conversion stay mapped to the file.
+    Raises FileNotFoundError, and CheckpointError if the file cannot be read or a tensor is missing, unexpected or
+    misshapen.
     """
     state_dict, config = read_checkpoint(source, config)
     dtype = dtype or stored_dtype(state_dict)
@@ -52,7 +54,7 @@ def load_unet(
 
 
 def stored_dtype(state_dict: Mapping[str, Tensor]) -> torch.dtype:
-    """The precision of a checkpoint, but for the few tensors that are always in fp32."""
+    """The precision of a checkpoint. A few of its tensors may be fp32 all the same, see names.precision_of."""
     return state_dict["time_embed.0.weight"].dtype
 
 
@@ -61,7 +63,7 @@ def read_checkpoint(
 ) -> tuple[dict[str, Tensor], ModelConfig]:
     """The tensors of a UniAnimate checkpoint by their published names, checked, and its configuration.
 
-    Prefixes that hosts and wrappers add are taken off. Raises as load_unet does.
+    Removes the prefixes that hosts and wrappers add to the names. Raises the errors of load_unet.
     """
     if isinstance(source, Mapping):
         label, state_dict, metadata = "the state dict", dict(source), {}
@@ -73,12 +75,13 @@ def read_checkpoint(
     try:
         config = config or ModelConfig.from_state_dict(state_dict, head_dim=head_dim)
     except ConfigError as error:
-        raise CheckpointError(_refusal(label, state_dict, error)) from error
+        raise CheckpointError(_wrong_file(label, state_dict, error)) from error
     _check(label, state_dict, config)
     return state_dict, config
 
 
-def _refusal(label: str, state_dict: Mapping[str, Tensor], error: ConfigError) -> str:
+def _wrong_file(label: str, state_dict: Mapping[str, Tensor], error: ConfigError) -> str:
+    """The sentence for tensors that are not those of UniAnimate."""
     kind = identify(state_dict)
     if kind is None or kind == UNIANIMATE:
         return f"{label} cannot be loaded: {error}"
@@ -95,7 +98,7 @@ def _without_prefix(state_dict: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _head_dim(label: str, state_dict: dict[str, Tensor], metadata: Mapping[str, str]) -> int:
-    """The head size that the metadata or a marker tensor gives, else the released network's 64."""
+    """The head size from the metadata or from a marker tensor, which is removed; otherwise 64, as released."""
     marker = state_dict.pop(HEAD_DIM_TENSOR, None)
     if marker is not None:
         return int(marker)
@@ -111,18 +114,19 @@ def _head_dim(label: str, state_dict: dict[str, Tensor], metadata: Mapping[str, 
 
 
 def metadata_of(config: ModelConfig) -> dict[str, str]:
-    """The configuration, for the metadata of a safetensors file. Only head_dim is read: shapes say the rest."""
+    """The configuration as metadata of a safetensors file. Loading needs only head_dim: shapes give the rest."""
     return {METADATA_KEY: json.dumps(asdict(config))}
 
 
 @cache
 def network_entries(config: ModelConfig) -> tuple[names.Entry, ...]:
-    """How each parameter of a network with this configuration is stored in a checkpoint."""
+    """For each parameter of a network with this configuration, how a checkpoint stores it."""
     unet = UNet(config, device="meta")
     return tuple(names.entries(config, {name: tuple(p.shape) for name, p in unet.state_dict().items()}))
 
 
 def _check(label: str, state_dict: Mapping[str, Tensor], config: ModelConfig) -> None:
+    """Raises CheckpointError, naming up to five tensors of each problem, unless the tensors fit the network exactly."""
     expected = {name: entry.stored_shape for entry in network_entries(config) for name in entry.stored_names}
     missing = [name for name in expected if name not in state_dict]
     unexpected = [name for name in state_dict if name not in expected]
@@ -153,7 +157,7 @@ def to_modules(
     device: torch.device | str | None = None,
     dtype: torch.dtype | None = None,
 ) -> dict[str, Tensor]:
-    """Checked checkpoint tensors as parameters of the network, by parameter name."""
+    """The parameters of the network by name, from checkpoint tensors that read_checkpoint has checked."""
     return {
         entry.name: names.stack(
             entry, [state_dict[name].to(device, names.precision_of(name, dtype)) for name in entry.stored_names]
@@ -163,7 +167,7 @@ def to_modules(
 
 
 def to_checkpoint(parameters: Mapping[str, Tensor], config: ModelConfig) -> dict[str, Tensor]:
-    """Parameters of the network as checkpoint tensors, by their published names."""
+    """Checkpoint tensors by their published names, from the parameters of the network."""
     stored: dict[str, Tensor] = {}
     for entry in network_entries(config):
         stored |= names.unstack(entry, parameters[entry.name])
@@ -171,7 +175,7 @@ def to_checkpoint(parameters: Mapping[str, Tensor], config: ModelConfig) -> dict
 
 
 def _converted(name: str, tensor: Tensor, dtype: torch.dtype) -> Tensor:
-    """Raises CheckpointError where a value is no number, or is none any more in the new precision."""
+    """The tensor in the new precision. Raises CheckpointError if a value is not finite, or too large for it."""
     converted = tensor.to(names.precision_of(name, dtype)).contiguous()
     if not torch.isfinite(converted).all():
         if torch.isfinite(tensor).all():
@@ -187,19 +191,24 @@ def convert_checkpoint(
     *,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Write a checkpoint as safetensors with the same names, checked first; an unfinished file never stays behind.
+    """Check a checkpoint and write it to safetensors, with the same names. The file is either whole or absent.
 
-    progress(done, total) is called after each tensor.
-    Raises CheckpointError as load_unet does, and OSError where the disk is too full.
+    progress(done, total): called after each tensor.
+    Raises ValueError if destination does not end in .safetensors, the errors of load_unet, and NoRoom if the disk is
+    too full, before any tensor is converted.
     """
+    check_suffix(destination)
+    state_dict, config = read_checkpoint(source)
+    check_room(destination, sum(tensor.numel() for tensor in state_dict.values()) * dtype.itemsize)
+    converted: dict[str, Tensor] = {}
+    for done, name in enumerate(list(state_dict), start=1):
+        converted[name] = _converted(name, state_dict.pop(name), dtype)
+        if progress is not None:
+            progress(done, done + len(state_dict))
+    write_safetensors(destination, converted, metadata_of(config))
+
+
+def check_suffix(destination: str | os.PathLike) -> None:
+    """Raises ValueError unless the name ends in .safetensors: under another suffix it would be read as a pickle."""
     if Path(destination).suffix != ".safetensors":
         raise ValueError(f"destination is {Path(destination).name}: give a name that ends in .safetensors")
-    state_dict, config = read_checkpoint(source)
-    size = sum(tensor.numel() for tensor in state_dict.values()) * dtype.itemsize
-    with replacing(destination, expected_bytes=size) as path:
-        converted = {}
-        for done, name in enumerate(list(state_dict), start=1):
-            converted[name] = _converted(name, state_dict.pop(name), dtype)
-            if progress is not None:
-                progress(done, done + len(state_dict))
-        save_file(converted, path, metadata=metadata_of(config) | {"format": "pt"})

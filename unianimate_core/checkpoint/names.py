@@ -1,6 +1,7 @@
-"""The one table between the names in a checkpoint and those of the modules.
+"""The one table that translates between the tensor names of a checkpoint and the parameter names of the modules.
 
-Braces name several tensors that one module holds stacked along its first axis: `to_{q,k,v}` is to_q, to_k, to_v.
+Braces stand for several tensors of the checkpoint that one module stacks along the first axis: `to_{q,k,v}` is to_q,
+to_k, to_v.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ SPATIAL = TRANSFORMER | {
     "block.cross_attention.kv": "transformer_blocks.0.attn2.to_{k,v}",
     "block.cross_attention.out": "transformer_blocks.0.attn2.to_out.0",
 }
-# Vision Mamba's own names, which are also those of the modules here.
+# Vision Mamba's names, which the modules here share.
 MIXER_LAYERS = ("in_proj", "conv1d", "conv1d_b", "x_proj", "x_proj_b", "dt_proj", "dt_proj_b", "out_proj")
 TEMPORAL = TRANSFORMER | {
     "block.attention1.qkv": "transformer_blocks.0.attn1.to_{q,k,v}",
@@ -86,12 +87,13 @@ SINGLE = {
     "head.conv": "out.2",
 }
 
-# Stored with one more axis of size 1: (1-wide) Conv1d here a linear layer, Conv3d here a convolution of tall images.
+# Checkpoints store these with one more axis of size 1: a 1-wide Conv1d is a linear layer here, and a Conv3d over frames
+# is a Conv2d over tall images.
 _TRAILING_AXIS = re.compile(r"temporal\.proj_(in|out)\.weight|temporal_conv\.stages\.\d\.conv\.weight")
 
 
 def _groups(config: ModelConfig) -> Iterator[tuple[str, str, dict[str, str]]]:
-    """(module prefix, checkpoint prefix, names within)."""
+    """(prefix in the modules, prefix in the checkpoint, table of the names after the prefixes)."""
     conditions = "conditions."
     yield conditions + "pose", "dwpose_embedding", IMAGE_ENCODER
     yield conditions + "pose.mixer", "dwpose_embedding_after", MIXER
@@ -130,18 +132,18 @@ def _stage(module: str, checkpoint: str, temporal: dict[str, str]) -> Iterator[t
     yield f"{module}.temporal", f"{checkpoint}.2", temporal
 
 
-# Kept in fp32 whatever the precision of the rest: a step of half precision in them is a large step of the decay.
+# Always fp32: rounding them to half precision would change the decay of the state by a lot.
 _FULL_PRECISION = re.compile(r"mamba_blocks\.0\.(alpha|mixer\.(A_log|A_b_log|D|D_b))$")
 
 
 def precision_of(stored_name: str, dtype: torch.dtype | None) -> torch.dtype | None:
-    """What a checkpoint tensor is stored and used in, where the network is of this dtype (None: as it is)."""
+    """The dtype of a checkpoint tensor in a network of the given dtype. None leaves the tensor as it is."""
     return torch.float32 if _FULL_PRECISION.search(stored_name) else dtype
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One parameter of the network: its name and shape there, and the names and shapes of its tensors in a file."""
+    """One parameter of the network: its name and shape, and the names and the shape of its checkpoint tensors."""
 
     name: str
     shape: tuple[int, ...]
@@ -150,7 +152,7 @@ class Entry:
 
 
 def entries(config: ModelConfig, shapes: Mapping[str, tuple[int, ...]]) -> list[Entry]:
-    """How each parameter is stored. shapes: parameter name -> shape, of a network with this configuration."""
+    """How each parameter is stored. shapes: parameter name -> shape, for a network with this configuration."""
     table = dict(SINGLE)
     for module, checkpoint, names in _groups(config):
         table |= {f"{module}.{ours}": f"{checkpoint}.{theirs}" for ours, theirs in names.items()}
@@ -174,12 +176,12 @@ def _expand(name: str) -> list[str]:
 
 
 def stack(entry: Entry, stored: list[Tensor]) -> Tensor:
-    """The parameter made of its stored tensors, which are copied only where there are several."""
+    """The parameter made of its stored tensors. Several tensors are copied into one; a single one is not copied."""
     whole = stored[0] if len(stored) == 1 else torch.cat(stored)
     return whole.reshape(entry.shape)
 
 
 def unstack(entry: Entry, parameter: Tensor) -> dict[str, Tensor]:
-    """The stored tensors of a parameter, by name."""
+    """The stored tensors of a parameter by name, as views of it."""
     pieces = parameter.chunk(len(entry.stored_names))
     return {name: piece.reshape(entry.stored_shape) for name, piece in zip(entry.stored_names, pieces, strict=True)}

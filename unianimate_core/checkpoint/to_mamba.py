@@ -1,13 +1,14 @@
-"""From a checkpoint with temporal Transformers to one with the temporal Mamba, as the start of its training.
+"""Replaces the temporal Transformers of a checkpoint by untrained temporal Mambas, from which training starts.
 
-Kept as they are: every tensor outside the temporal modules; of each temporal module its norm, proj_in and proj_out; and
-with keep_ff its feed-forward and the norm before it (transformer_blocks.0.norm3, now mamba_blocks.0.norm2). Both
-attentions with their norms are left out.
+Unchanged are all tensors outside the temporal modules; the norm, proj_in and proj_out of each temporal module; and with
+keep_ff its feed-forward and the norm before it (transformer_blocks.0.norm3 becomes mamba_blocks.0.norm2). Both
+attentions and their norms are dropped.
 
-New, from the seed, block after block in the order of the network, as training from nothing starts: norm1 is 1 and 0;
-alpha is 1; A_log is log(1..16) and D is 1; dt_proj is uniform within R^-1/2, its bias the inverse softplus of a step
-size log-uniform in [0.001, 0.1]; in_proj, x_proj, out_proj and conv1d as PyTorch initializes linear layers and
-convolutions, uniform within fan_in^-1/2 (their inputs to one output). They are random: the network must be trained.
+New tensors are made from the seed, block after block in the order of the network, with the values that training from
+scratch starts with: norm1 is 1 and 0; alpha is 1; A_log is log(1..16); D is 1; dt_proj is uniform within R^-1/2, and
+its bias is the inverse softplus of a step size log-uniform in [0.001, 0.1]; in_proj, x_proj, out_proj and conv1d are
+uniform within fan_in^-1/2 (fan_in: the number of inputs to one output), as PyTorch initializes them. They are random,
+so the network must be trained before use.
 """
 
 from __future__ import annotations
@@ -15,31 +16,29 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from ..config import MambaConfig, ModelConfig
 from ..model import UNet
 from ..model.backend import Backend
 from ..model.mamba import MambaBlock
-from ..storage.atomic import replacing
+from ..storage.safetensors_file import write_safetensors
 from .files import CheckpointError
-from .loading import metadata_of, network_entries, read_checkpoint, stored_dtype
+from .loading import check_suffix, metadata_of, network_entries, read_checkpoint, stored_dtype
 from .names import precision_of, unstack
 
-INNER = ".temporal.block."  # in the names of parameters of what is exchanged
-_FEED_FORWARD = {"norm2": "norm3", "feed_forward": "feed_forward"}  # of which Transformer's parts these are
+INNER = ".temporal.block."  # the part of a parameter's name that marks what is replaced
+_FEED_FORWARD = {"norm2": "norm3", "feed_forward": "feed_forward"}  # the Mamba's parts: those of the Transformer
 
 
 def to_mamba(
     state_dict: Mapping[str, Tensor], config: ModelConfig, mamba: MambaConfig, seed: int = 0
 ) -> tuple[dict[str, Tensor], ModelConfig]:
-    """Checkpoint tensors with the temporal Mamba made of those of a Transformer, and their configuration.
+    """Tensors of a checkpoint with the temporal Mamba, from those of one with Transformers, and their configuration.
 
-    Raises CheckpointError where the temporal modules are Mamba already.
+    Raises CheckpointError if the temporal modules are Mamba already.
     """
     if config.mamba is not None:
         raise CheckpointError("the temporal modules are Mamba already: give a checkpoint with temporal Transformers")
@@ -54,7 +53,7 @@ def to_mamba(
             tensors |= {name: value.to(precision_of(name, dtype)) for name, value in values.items()}
         else:
             kept = [state_dict[name] for name in stored_names[source]]
-            if ".temporal." in entry.name:  # trained in the student, and not in the teacher it came from
+            if ".temporal." in entry.name:  # distillation trains it in the student but not in the teacher
                 kept = [tensor.clone() for tensor in kept]
             tensors |= zip(entry.stored_names, kept, strict=True)
     return tensors, new_config
@@ -63,21 +62,19 @@ def to_mamba(
 def convert_to_mamba(
     source: str | os.PathLike, destination: str | os.PathLike, mamba: MambaConfig, *, seed: int = 0
 ) -> None:
-    """Read a checkpoint, and write it as safetensors with the temporal Mamba; an unfinished file never stays behind.
+    """Read a checkpoint and write it to safetensors with the temporal Mamba. The file is either whole or absent.
 
-    Each tensor keeps its precision, and new ones take that of the rest; A, D and alpha are fp32.
-    Raises CheckpointError as load_unet does, ValueError for a name that is no safetensors, OSError for a full disk.
+    Each tensor keeps its precision. New tensors have the precision of the others, but A, D and alpha are fp32.
+    Raises ValueError if destination does not end in .safetensors, the errors of load_unet, and NoRoom if the disk is
+    too full.
     """
-    if Path(destination).suffix != ".safetensors":
-        raise ValueError(f"destination is {Path(destination).name}: give a name that ends in .safetensors")
+    check_suffix(destination)
     tensors, config = to_mamba(*read_checkpoint(source), mamba, seed)
-    with replacing(destination, expected_bytes=sum(tensor.nbytes for tensor in tensors.values())) as path:
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        save_file(contiguous, path, metadata=metadata_of(config) | {"format": "pt"})
+    write_safetensors(destination, tensors, metadata_of(config))
 
 
 def _kept_as(parameter: str) -> str | None:
-    """The Transformer's parameter that this one of the Mamba network is, or None where it has none."""
+    """The parameter of the Transformer network that becomes this one of the Mamba network; None for a new one."""
     module, inner, rest = parameter.partition(INNER)
     if not inner:
         return parameter
@@ -86,7 +83,7 @@ def _kept_as(parameter: str) -> str | None:
 
 
 def _new_parameters(config: ModelConfig, seed: int) -> dict[str, Tensor]:
-    """Parameters of every temporal module's block, by name."""
+    """Untrained parameters of the block of every temporal module, by name."""
     assert config.mamba is not None
     unet = UNet(config, device="meta")
     made: dict[str, Tensor] = {}

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from ..storage.atomic import NoRoom, replacing, size
+from ..storage.atomic import NoRoom, format_bytes
 from ..storage.content_hash import content_hash
 from ..storage.run_lock import LOCK_NAME, RunBusy, run_lock
+from ..storage.safetensors_file import write_safetensors
 
 __all__ = ["MAX_AGE_DAYS", "MAX_BYTES", "RunBusy", "SegmentStore", "clean", "open_run", "segment_keys"]
 
@@ -31,6 +31,9 @@ FORMAT = "3"  # raise it also when the same inputs give other latents than befor
 MAX_AGE_DAYS = 14
 MAX_BYTES = 10 * 10**9
 _MAKE_ROOM = "make room and run the same graph again, which goes on from the segments that are finished"
+_SAME_VIDEO = (
+    "the same video is being made by {holder}: wait until it is finished, or change the seed for a video of its own"
+)
 _DAMAGE = (OSError, SafetensorError, ValueError, KeyError)
 
 log = logging.getLogger(__name__)
@@ -56,7 +59,7 @@ def open_run(root: str | os.PathLike, run: str) -> Iterator[SegmentStore]:
     with ExitStack() as stack:
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(run_lock(folder))
+            stack.enter_context(run_lock(folder, _SAME_VIDEO))
         except OSError as error:
             if error.errno is None:
                 raise  # it is a sentence already
@@ -104,17 +107,13 @@ class SegmentStore:
 
     def save(self, index: int, key: str, tensors: Mapping[str, Tensor]) -> None:
         """Write a segment, in place of one of the same number. Raises OSError in one sentence where it cannot be."""
-        tensors = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        content = save(tensors, {"format": FORMAT, "key": key, "content": content_hash(tensors)})
         path = self._path(index, key)
         try:
-            with replacing(path, len(content)) as part, part.open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            write_safetensors(path, tensors, {"format": FORMAT, "key": key, "content": content_hash(tensors)})
         except OSError as error:
             reason = "the disk is full" if isinstance(error, NoRoom) else error.strerror or error
-            raise OSError(f"{path} of {size(len(content))} could not be written ({reason}): {_MAKE_ROOM}") from error
+            size = format_bytes(sum(tensor.nbytes for tensor in tensors.values()))
+            raise OSError(f"{path} of {size} could not be written ({reason}): {_MAKE_ROOM}") from error
         for other in self.folder.glob(f"{index:05d}_*"):
             if other != path:
                 other.unlink(missing_ok=True)

@@ -1,1 +1,1 @@
-"""Files that are whole or absent, locks and content hashes."""
+"""Files that are whole or absent, locks on folders, and content hashes."""

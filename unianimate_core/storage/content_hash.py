@@ -1,4 +1,7 @@
-"""A hash of what something holds, the same in another process: of numbers, tensors, weights and what patches them."""
+"""Hashes of the content of values: numbers, tensors, networks, and objects that patch them.
+
+Equal content has the same hash in every process, so a hash can name what a file was computed from.
+"""
 
 from __future__ import annotations
 
@@ -19,42 +22,45 @@ WEIGHT_SAMPLES = 64
 
 
 def content_hash(*values: Any) -> str:
-    """SHA-256 of the values, in hex. Every element of a tensor counts."""
+    """SHA-256 of the values, in hex. It covers every element of a tensor."""
     return _hashed(values, samples=None)
 
 
-def weights_hash(*values: Any, known: nn.Module | None = None) -> str:
-    """As content_hash, but of each tensor only its shape, type and WEIGHT_SAMPLES elements, evenly spaced.
+def weights_hash(*values: Any, ignored: nn.Module | None = None) -> str:
+    """Like content_hash, but covers only the shape, the dtype and WEIGHT_SAMPLES evenly spaced elements of a tensor.
 
-    Gigabytes of weights are told apart in a moment: training changes nearly every element. known: a network whose
-    weights do not count, wherever it or a wrapper of it is met: a host may be changing them at the moment.
+    So gigabytes of weights take a moment, and training is still detected, because it changes nearly every element.
+    ignored: a network whose weights do not count, nor do those of anything that contains a part of it. A host may
+    be changing them at this moment.
     """
-    return _hashed(values, samples=WEIGHT_SAMPLES, known=known)
+    return _hashed(values, samples=WEIGHT_SAMPLES, ignored=ignored)
 
 
-def _hashed(values: tuple, samples: int | None, known: nn.Module | None = None) -> str:
-    hasher = _Hasher(samples, known)
+def _hashed(values: tuple, samples: int | None, ignored: nn.Module | None = None) -> str:
+    hasher = _Hasher(samples, ignored)
     hasher.add(values)
     return hasher.sha.hexdigest()
 
 
 class _Hasher:
-    """Walks through values. Each begins with its kind, and containers with their length, so that none runs into the
-    next.
+    """Feeds values to SHA-256.
+
+    Each value starts with its kind and each container with its length, so that different values never make the same
+    sequence of bytes.
     """
 
-    def __init__(self, samples: int | None, known: nn.Module | None):
+    def __init__(self, samples: int | None, ignored: nn.Module | None):
         self.sha = hashlib.sha256()
         self.samples = samples
-        self.known = set() if known is None else set(known.modules())
+        self.ignored = set() if ignored is None else set(ignored.modules())
         self.seen: dict[int, int] = {}
-        self.alive: list[Any] = []  # an id means something only while its object lives
+        self.alive: list[Any] = []  # an id is unique only while its object exists
 
     def add(self, value: Any) -> None:
         if value is None or isinstance(value, (bool, int, float, str, bytes, torch.dtype, torch.device)):
             self._mark(f"{type(value).__name__} {value!r}")
             return
-        if id(value) in self.seen:  # shared, or within itself
+        if id(value) in self.seen:  # it occurs twice, or contains itself
             self._mark(f"again {self.seen[id(value)]}")
             return
         self.seen[id(value)] = len(self.seen)
@@ -78,7 +84,7 @@ class _Hasher:
             self._object(value)
 
     def _object(self, value: Any) -> None:
-        """Its kind and its public attributes; underscored ones are what changes while it is used."""
+        """Add the type and the public attributes: names with an underscore hold what changes while it is used."""
         if isinstance(value, functools.partial):
             self.add(("partial", value.func, value.args, value.keywords))
         elif isinstance(value, types.MethodType):
@@ -89,18 +95,18 @@ class _Hasher:
         elif isinstance(value, (type, types.BuiltinFunctionType)):
             self._mark(f"named {value.__module__}.{value.__qualname__}")
         elif isinstance(value, uuid.UUID):
-            self._mark("uuid")  # drawn anew in each process, and tells nothing of the content
+            self._mark("uuid")  # random in each process, and unrelated to the content
         elif isinstance(value, enum.Enum):
             self.add(("enum", type(value), value.name))
-        elif isinstance(value, nn.Module) and not self.known.isdisjoint(value.modules()):
-            self._mark("the known network")
+        elif isinstance(value, nn.Module) and not self.ignored.isdisjoint(value.modules()):
+            self._mark("the known network")  # a part of files' names, so its text must not change
         elif isinstance(value, nn.Module):
             self.add(("network", type(value), value.state_dict()))
         elif hasattr(value, "__dict__"):
             public = {name: content for name, content in vars(value).items() if not name.startswith("_")}
             self.add(("object", type(value), public))
         else:
-            self.sha.update(os.urandom(16))  # nothing is known of it, so it equals nothing
+            self.sha.update(os.urandom(16))  # its content cannot be read, so it equals nothing
 
     def _tensor(self, tensor: Tensor) -> None:
         flat = tensor.detach().reshape(-1)

@@ -1,4 +1,4 @@
-"""One process at a time for a folder: a lock that the system itself gives up when its holder dies."""
+"""A lock on a folder, for one process at a time. The system releases it when the process that holds it dies."""
 
 from __future__ import annotations
 
@@ -10,59 +10,57 @@ from pathlib import Path
 from typing import Any
 
 LOCK_NAME = "lock"
-_LOCKED_BYTE = 1 << 20  # beyond the text, which others may then read under Windows too
+_LOCKED_BYTE = 1 << 20  # beyond the text, so that Windows lets other processes read that
 
 
 class RunBusy(ValueError):
-    """Another process has the folder locked; the message is one sentence for the user."""
+    """Another process holds the lock of a folder. The message is one sentence for the user."""
 
 
-SAME_VIDEO = (
-    "the same video is being made by {holder}: wait until it is finished, or change the seed for a video of its own"
-)
+BUSY = "{folder} is in use by {holder}: wait until that process ends"
 
 
 @contextmanager
-def run_lock(folder: Path, busy: str = SAME_VIDEO) -> Iterator[None]:
-    """Hold the lock of a folder. Raises RunBusy at once where another holds it: waiting could take hours.
+def run_lock(folder: Path, busy: str = BUSY) -> Iterator[None]:
+    """Hold the lock of a folder. Raises RunBusy at once if another process holds it: waiting could take hours.
 
-    busy: the sentence that then tells of the {holder}.
-    The file, which tells process and time, stays behind. It alone means nothing: after a crash or a power cut nobody
-    holds it, and the next run takes it over.
+    busy: the message of RunBusy, in which {folder} and {holder} are replaced.
+    The lock's file stays in the folder. It contains the process and the time for people to read; only the system's
+    lock on it counts. After a crash or a power cut the next run takes the lock.
     """
     path = folder / LOCK_NAME
     file = _opened(path)
     _held.add(file)
     try:
-        while (held := _try_lock(file)) and os.fstat(file.fileno()).st_nlink == 0:  # cleaned in between
+        while (held := _try_lock(file)) and os.fstat(file.fileno()).st_nlink == 0:  # deleted before it was locked
             _held.discard(file)
             file.close()
             file = _opened(path)
             _held.add(file)
         if not held:
-            raise RunBusy(busy.replace("{holder}", _holder(path)))
-        with suppress(OSError):  # a full disk: the lock is held all the same
+            raise RunBusy(busy.replace("{folder}", str(folder)).replace("{holder}", _holder(path)))
+        with suppress(OSError):  # on a full disk the lock still works
             file.seek(0)
             file.truncate()
             file.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M:%S')}".encode())
         yield
     finally:
         _held.discard(file)
-        file.close()  # gives up the lock
+        file.close()  # which releases the lock
 
 
 _held: set[Any] = set()
 
 
-def _leave_to_parent() -> None:
-    """A process that reads data must not keep the lock of one that was killed."""
+def _close_in_child() -> None:
+    """A forked process, such as one that reads data, must not keep the lock alive after its parent is killed."""
     for file in _held:
         file.close()
     _held.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_parent)
+    os.register_at_fork(after_in_child=_close_in_child)
 
 
 def _opened(path: Path) -> Any:
@@ -71,7 +69,7 @@ def _opened(path: Path) -> Any:
         try:
             return open(path, "r+b", buffering=0, opener=_create)
         except FileNotFoundError:
-            continue  # cleaned in between
+            continue  # the folder was deleted after mkdir
 
 
 def _create(path: str, flags: int) -> int:
@@ -79,7 +77,7 @@ def _create(path: str, flags: int) -> int:
 
 
 def _try_lock(file: Any) -> bool:
-    """Whether the lock was free, and is now held."""
+    """Lock the file if it is free. Returns whether it is locked now."""
     try:
         if os.name == "nt":
             import msvcrt
@@ -101,6 +99,7 @@ def _try_lock(file: Any) -> bool:
 
 
 def _holder(path: Path) -> str:
+    """The process that the lock's file names."""
     try:
         return path.read_text(errors="replace")[:100] or "another process"
     except OSError:

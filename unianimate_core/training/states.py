@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from ..storage.atomic import NoRoom, size
+from ..storage.atomic import NoRoom, format_bytes
 from ..storage.run_lock import run_lock
 from ..storage.safetensors_file import write_safetensors
 from .settings import TrainingError, differences
@@ -112,7 +112,7 @@ class States:
         needed = sum(tensor.nbytes for tensors in state.files.values() for tensor in tensors.values())
         free = shutil.disk_usage(part).free
         if free < needed:
-            raise OSError(f"it needs {size(needed)}, {size(free)} are free")
+            raise OSError(f"it needs {format_bytes(needed)}, {format_bytes(free)} are free")
         for name, tensors in state.files.items():
             write_safetensors(part / name, tensors, metadata.get(name))
         index = {"format": FORMAT, "step": state.step, "identity": self.identity, "values": dict(state.values)}

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 
 import torch
 from einops import rearrange
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from ..checkpoint.files import CheckpointError, read
 from ..config import LATENT_CHANNELS
 from ..diffusion import LATENT_SCALE
-from ..storage.atomic import replacing
+from ..storage.safetensors_file import write_safetensors
 
 PATCH = 8
 """Pixels of a latent's side."""
@@ -124,11 +123,8 @@ def load_tiny_vae(source: str | os.PathLike | Mapping[str, Tensor]) -> TinyVAE:
 
 
 def save_tiny_vae(tensors: Mapping[str, Tensor], destination: str | os.PathLike, metadata: Mapping[str, str]) -> None:
-    """Write tensors by the form's names as half-precision safetensors, whole or not at all."""
-    half = {name: tensor.detach().to("cpu", torch.float16).contiguous() for name, tensor in tensors.items()}
-    content = save(half, {"format": "pt", **metadata})
-    with replacing(destination, len(content)) as path:
-        path.write_bytes(content)
+    """Write the tensors of a TinyVAE to safetensors in half precision. The file is either whole or absent."""
+    write_safetensors(destination, {name: tensor.half() for name, tensor in tensors.items()}, metadata)
 
 
 def _fits(name: str, expected: Mapping[str, torch.Size], tensors: Mapping[str, Tensor]) -> bool:

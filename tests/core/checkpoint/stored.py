@@ -1,4 +1,4 @@
-"""Weights in files of every form in which checkpoints are met."""
+"""Writes weights in every form in which checkpoints exist."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _save_old_pickle(tensors: dict[str, Tensor], path: Path) -> Path:
 
 
 def _save_as_host(tensors: dict[str, Tensor], path: Path) -> Path:
-    """With the prefix and the mark of v-prediction that ComfyUI's ModelSave writes, and our mark of the head size."""
+    """As ComfyUI's ModelSave does: with a prefix, its marker for v-prediction, and our marker for the head size."""
     prefixed = {f"model.diffusion_model.{name}": tensor for name, tensor in tensors.items()}
     save_file(prefixed | {"v_pred": torch.tensor([]), HEAD_DIM_TENSOR: torch.tensor(HEAD_DIM)}, path)
     return path

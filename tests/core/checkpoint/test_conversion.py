@@ -1,4 +1,4 @@
-"""The converter: a whole file or none."""
+"""convert_checkpoint writes a whole file or none."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
 def test_the_converter_keeps_names_and_rounds_weights(source, dtype):
-    """The result loads wherever the original does, in the authors' code too."""
+    """So the result loads wherever the original does, in the authors' code too."""
     destination = source.with_name("converted.safetensors")
     convert_checkpoint(source, destination, dtype)
     converted = load_file(destination)
@@ -39,9 +39,9 @@ def test_the_converter_keeps_names_and_rounds_weights(source, dtype):
 
 
 def test_the_converter_takes_pickles_and_writes_the_configuration(tmp_path):
-    """The released file is a pickle; a network with another head size than 64 must not lose it on the way.
+    """The released file is a pickle. A network whose head size is not 64 must keep it.
 
-    The rest is for people and other programs, which then need not guess it from shapes.
+    The rest of the configuration is for people and other programs, which need not read it off the shapes then.
     """
     prefixed = {**tiny_weights(), HEAD_DIM_TENSOR: torch.tensor(HEAD_DIM)}
     path = save_pickle({"state_dict": prefixed}, tmp_path / "unet.pth")
@@ -51,10 +51,10 @@ def test_the_converter_takes_pickles_and_writes_the_configuration(tmp_path):
     assert load_unet(tmp_path / "unet.safetensors").config == tiny_config()
 
 
-def test_the_converter_tells_its_progress(source):
-    told = []
-    convert_checkpoint(source, source.with_name("converted.safetensors"), progress=lambda *step: told.append(step))
-    assert told == [(done, len(tiny_weights())) for done in range(1, len(tiny_weights()) + 1)]
+def test_the_converter_reports_its_progress(source):
+    steps = []
+    convert_checkpoint(source, source.with_name("converted.safetensors"), progress=lambda *step: steps.append(step))
+    assert steps == [(done, len(tiny_weights())) for done in range(1, len(tiny_weights()) + 1)]
 
 
 class Stopped(Exception):
@@ -74,7 +74,7 @@ def fail_after_some_bytes(tensors, path, **_):
 @pytest.mark.parametrize("old", [None, b"an old file"])
 @pytest.mark.parametrize("failure", ["interrupted", "disk fails while writing"])
 def test_a_failed_conversion_leaves_nothing_behind(failure, old, source, monkeypatch):
-    """No half file that looks whole, no hidden remains, and an old destination survives."""
+    """There is no half file that looks whole and no hidden file, and an old destination is unchanged."""
     destination = source.with_name("converted.safetensors")
     if old is not None:
         destination.write_bytes(old)
@@ -83,13 +83,13 @@ def test_a_failed_conversion_leaves_nothing_behind(failure, old, source, monkeyp
         with pytest.raises(Stopped):
             convert_checkpoint(source, destination, progress=stop_halfway)
     else:
-        monkeypatch.setattr("unianimate_core.checkpoint.loading.save_file", fail_after_some_bytes)
+        monkeypatch.setattr("unianimate_core.storage.safetensors_file.save_file", fail_after_some_bytes)
         with pytest.raises(OSError, match="No space left"):
             convert_checkpoint(source, destination)
     assert contents(source.parent) == before
 
 
-def test_a_conversion_replaces_an_old_file_and_leaves_no_other(source):
+def test_a_conversion_replaces_an_old_file_and_leaves_no_other_file(source):
     destination = source.with_name("converted.safetensors")
     destination.write_bytes(b"an old file")
     convert_checkpoint(source, destination)
@@ -102,12 +102,15 @@ def test_a_conversion_may_replace_its_source(source):
     assert {tensor.dtype for tensor in load_file(source).values()} == {torch.float16}
 
 
-def test_a_disk_too_full_is_told_before_anything_is_written(source, monkeypatch):
+def test_too_little_room_is_reported_before_anything_is_converted(source, monkeypatch):
+    """Converting the released file takes minutes."""
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10**9, 10**9 - 10**6, 10**6))
     before = contents(source.parent)
     with pytest.raises(OSError, match=r"has 1\.0 MB free, converted\.safetensors needs 19\.0 MB: make room or choose"):
-        convert_checkpoint(source, source.with_name("converted.safetensors"))
+        convert_checkpoint(
+            source, source.with_name("converted.safetensors"), progress=lambda *_: pytest.fail("converted")
+        )
     assert contents(source.parent) == before
 
 

@@ -1,23 +1,26 @@
-"""Loading holds one copy of the weights: that in the precision asked for."""
+"""Loading keeps one copy of the weights in memory, in the requested precision."""
 
 from __future__ import annotations
 
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import save_file
 
-from benchmarks.report import TINY
 from unianimate_core.checkpoint.loading import metadata_of, network_entries
+from unianimate_core.config import RELEASED
+from unianimate_core.storage.safetensors_file import write_safetensors
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")]
 
-# Loads a file and prints how far the process's own memory grew at most. Pages mapped from the file are not its own:
-# the system takes them back when it needs them.
+NARROW = replace(RELEASED, dim=64, stem_width=128, context_dim=256)  # 57 million parameters
+
+# Loads a file and prints the largest growth of the process's own memory. Pages mapped from the file do not count,
+# because the system can free them at any time.
 MEASURE = """
 import json, sys, threading, torch
 from unianimate_core.checkpoint import load_unet
@@ -49,7 +52,7 @@ print(json.dumps({
 @pytest.fixture(scope="module")
 def weights() -> dict[str, torch.Tensor]:
     """A checkpoint of 0.25 GB in fp32."""
-    entries = network_entries(TINY)
+    entries = network_entries(NARROW)
     return {name: torch.full(entry.stored_shape, 0.01) for entry in entries for name in entry.stored_names}
 
 
@@ -60,7 +63,7 @@ def measure(path: Path) -> dict[str, int]:
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_a_pickle_is_converted_tensor_by_tensor(wrapped, weights, tmp_path):
-    """5.67 GB in fp32 become 2.8 GB in fp16 on a machine with 8 GB."""
+    """So 5.67 GB in fp32 become 2.8 GB in fp16 on a machine with 8 GB."""
     torch.save({"state_dict": weights, "step": 1} if wrapped else weights, tmp_path / "unet.pth")
     measured = measure(tmp_path / "unet.pth")
     assert measured["samples"] > 5
@@ -68,8 +71,8 @@ def test_a_pickle_is_converted_tensor_by_tensor(wrapped, weights, tmp_path):
 
 
 def test_a_converted_file_stays_mapped(weights, tmp_path):
-    """What needs no conversion is not copied; only the projections that are stacked, about a tenth, are."""
+    """Tensors that need no conversion are not copied, except the stacked projections, about a tenth of them."""
     half = {name: tensor.half() for name, tensor in weights.items()}
-    save_file(half, tmp_path / "unet.safetensors", metadata=metadata_of(TINY))
+    write_safetensors(tmp_path / "unet.safetensors", half, metadata_of(NARROW))
     measured = measure(tmp_path / "unet.safetensors")
     assert measured["grown"] < 0.3 * measured["weights"]

@@ -184,10 +184,10 @@ def test_what_cannot_be_cleaned_does_not_stop_a_run(tmp_path, monkeypatch, caplo
     old = make_run(tmp_path, "old", segment_store.MAX_AGE_DAYS + 1)
     real_lock = segment_store.run_lock
 
-    def no_access(folder: Path):
+    def no_access(folder: Path, *message: str):
         if folder == old:
             raise PermissionError(13, "Permission denied", str(folder))
-        return real_lock(folder)
+        return real_lock(folder, *message)
 
     monkeypatch.setattr(segment_store, "run_lock", no_access)
     with open_run(tmp_path, RUN) as store:

@@ -1,4 +1,4 @@
-"""Equal hashes where equal results are to be expected, and other ones wherever something counts."""
+"""Equal content has equal hashes, and whatever can change a result changes the hash."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def test_what_differs_hashes_differently(hashed, a, b):
     assert hashed(a) != hashed(b)
 
 
-def test_order_of_keys_place_in_memory_and_state_of_use_do_not_count():
+def test_order_of_keys_strides_and_private_attributes_do_not_count():
     assert content_hash({"a": 1, "b": 2}) == content_hash({"b": 2, "a": 1})
     grid = torch.arange(12.0).reshape(3, 4)
     assert content_hash(grid.T) == content_hash(grid.T.contiguous())
@@ -54,7 +54,7 @@ def test_order_of_keys_place_in_memory_and_state_of_use_do_not_count():
     assert content_hash(SimpleNamespace(rank=4, _step=1)) == content_hash(SimpleNamespace(rank=4, _step=2))
 
 
-def test_something_within_itself_has_a_hash():
+def test_a_list_that_contains_itself_has_a_hash():
     loop: list = [1]
     loop.append(loop)
     assert content_hash(loop) == content_hash(loop)
@@ -68,7 +68,7 @@ def test_training_changes_the_hash_of_weights():
 
 
 def test_another_process_finds_the_same_hash():
-    """It is what finds the segments of a run again after a crash."""
+    """After a crash the next process finds the segments of a run by their hashes."""
     program = "import torch; from unianimate_core.storage.content_hash import content_hash as h; "
     program += "print(h({'a': 1, 'b': {'x', 'y', 'z'}}, torch.arange(3), torch.device('cpu')))"
     found = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
@@ -76,14 +76,14 @@ def test_another_process_finds_the_same_hash():
     assert found.stdout.strip() == here
 
 
-def test_a_known_network_counts_for_nothing_however_it_is_wrapped():
-    """A host patches LoRA weights into it while it samples; what surrounds it counts as ever."""
+def test_an_ignored_network_does_not_count_even_inside_another_one():
+    """A host patches LoRA weights into it while it samples. Everything else still counts."""
     network, other = torch.nn.Linear(2, 2), torch.nn.Linear(2, 2)
     wrapped = torch.nn.Sequential(network)
-    before = weights_hash(wrapped, other, known=network)
+    before = weights_hash(wrapped, other, ignored=network)
     with torch.no_grad():
         network.weight += 1
-    assert weights_hash(wrapped, other, known=network) == before
+    assert weights_hash(wrapped, other, ignored=network) == before
     with torch.no_grad():
         other.weight += 1
-    assert weights_hash(wrapped, other, known=network) != before
+    assert weights_hash(wrapped, other, ignored=network) != before

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...diffusion import TIMESTEPS
 from ...optional import require
-from ...storage.atomic import replacing, telling_a_full_disk
+from ...storage.atomic import replacing, reraise_disk_full
 
 EVERY = 10  # steps
 LINES = "curves.jsonl"
@@ -82,7 +82,7 @@ class Curves:
     def _write(self, step: int, values: dict[str, float]) -> None:
         if not self.enabled:
             return
-        with telling_a_full_disk(self._lines):
+        with reraise_disk_full(self._lines):
             for name, value in values.items():
                 self._writer.add_scalar(name, value, step)
             if torch.cuda.is_available():
