@@ -63,5 +63,5 @@ def comfyui_path() -> Path:
     """Root of the ComfyUI that host tests start."""
     path = find_comfyui()
     if path is None or not (path / "comfy" / "cli_args.py").is_file():
-        pytest.fail(f"COMFYUI_PATH is {path}, which is no ComfyUI: give the folder that holds its main.py")
+        pytest.fail(f"COMFYUI_PATH is {path}, which holds no ComfyUI: give the folder of its main.py")
     return path

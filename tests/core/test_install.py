@@ -59,7 +59,7 @@ def project() -> dict:
 def test_the_extras_bring_what_is_imported_and_nothing_else(project):
     extras = {extra: names for extra, names in project["optional-dependencies"].items() if extra != "dev"}
     requirements = [*project["dependencies"], *(name for names in extras.values() for name in names)]
-    named = {re.match(r"[\w-]+", requirement).group() for requirement in requirements} - {project["name"]}
+    named = {re.split(r"[^\w-]", requirement)[0] for requirement in requirements} - {project["name"]}
 
     modules = {name for path in python_files("unianimate_core", "benchmarks") for name in imports(path)}
     imported = {PACKAGES.get(name) or PACKAGES.get(top := name.split(".")[0], top) for name in modules}

@@ -117,7 +117,8 @@ def random_moments(count: int) -> Iterator[int]:
 
 def main(root: Path, kills: int) -> None:
     torch.set_num_threads(1)
-    network(), clip_conditions()  # once, for all children
+    for made_once_for_all_children in (network, clip_conditions):
+        made_once_for_all_children()
     assert run_in_child(root / "whole") == 0
     whole = (root / "whole" / "result.mp4").read_bytes()
     moments = random_moments(int((root / "whole" / "moments").read_text()))
