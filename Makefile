@@ -53,8 +53,8 @@ mini: $(READY)
 
 mini-mamba: $(READY)
 	$(CORE) to-mamba $(NETWORKS)/unianimate_mini.safetensors build/mamba_start.safetensors --keep-ff
-	$(TRAIN) build/mini-distilled --preset mini-mamba --steps 300 --rate 0.01 --cache build/mini/data --vae $(VAE) \
-		--init build/mamba_start.safetensors --distil $(NETWORKS)/unianimate_mini.safetensors
+	$(TRAIN) build/mini-distilled --preset mini-mamba --steps 300 --learning-rate 0.01 --cache build/mini/data --vae $(VAE) \
+		--init build/mamba_start.safetensors --distill $(NETWORKS)/unianimate_mini.safetensors
 	$(TRAIN) build/mini-mamba --preset mini-mamba --cache build/mini/data --vae $(VAE) \
 		--init build/mini-distilled/unianimate.safetensors
 	cp build/mini-mamba/unianimate.safetensors $(NETWORKS)/unianimate_mini_mamba.safetensors

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from PIL import Image, ImageSequence
 
 from benchmarks import moving_image
 from benchmarks.moving_image import CAPTION_HEIGHT, GAP, grid
 from unianimate_core import mini
 from unianimate_core.drawn_world.characters import draw_clip
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_the_moving_image_shows_reference_poses_and_result_of_each_person(tmp_path, capsys):
