@@ -14,7 +14,7 @@ EPILOG = """\
 without any download, on a drawn person:
   python -m unianimate_core draw-person drawn --frames 40
   python -m unianimate_core animate drawn/reference.png drawn.mp4 --mini --poses drawn/poses.json \\
-      --reference-keypoints drawn/reference.json
+      --reference-keypoints drawn/reference.json --source-fps 8
 """
 
 

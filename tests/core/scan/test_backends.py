@@ -125,7 +125,7 @@ def test_without_its_interpreter_triton_rejects_tensors_on_a_cpu(monkeypatch):
 
 
 class StandIn(ModuleType):
-    """mamba_ssm's selective_scan_fn, from its documentation. u, delta, z: n E f; B, C: n s f; A: E s, D: E, both fp32."""
+    """mamba_ssm's selective_scan_fn, by its documentation: u, delta, z: n E f; B, C: n s f; A: E s, D: E, both fp32."""
 
     @staticmethod
     def selective_scan_fn(u, delta, A, B, C, D=None, z=None, delta_bias=None, delta_softplus=False) -> Tensor:
