@@ -16,9 +16,9 @@ from ...checkpoint.loading import metadata_of
 from ...config import ModelConfig
 from ...model import UNet
 from ...model.residual import ResidualBlock
+from ...model.stages import Stage, Stem
 from ...model.temporal import TemporalModule
 from ...model.transformer import SpatialTransformer
-from ...model.unet import Stage, Stem
 from . import cpu_layers
 from .drawn_poses import convolve_only_drawn
 
