@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..unianimate_core.config import LATENT_CHANNELS, ModelConfig
 from ..unianimate_core.diffusion import LATENT_SCALE
-from ..unianimate_core.driving import DrawnPoses
+from ..unianimate_core.driving_poses import DrawnPoses
 from ..unianimate_core.encoders import resize_for_clip
 from ..unianimate_core.guidance import Guidance
 from ..unianimate_core.media.images import FITS, check_images

@@ -1,6 +1,6 @@
 """OpenCLIP ViT-H/14 without a host: the image embedding and the states of the empty prompt.
 
-The released network knows no other text than the empty prompt, so there is no tokenizer here.
+The released network uses only the empty prompt, so this module has no tokenizer.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from .checkpoint import CheckpointError, files
 from .checkpoint.identify import identify
+from .optional import require
 from .storage.content_hash import weights_hash
 
 CLIP_FILE = "open_clip_pytorch_model.bin"
@@ -26,16 +27,16 @@ IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def resize_for_clip(image: Tensor, size: int = CLIP_SIZE) -> Tensor:
-    """The image stretched to a square, without crop, in 8-bit steps as an image file would hold it. fp32.
+    """Stretches the image to a square without a crop, bilinear with antialiasing, and rounds it to 8-bit steps.
 
-    image: b 3 H W in [0, 1]; result b 3 size size. Bilinear, smoothed where it shrinks, as the authors' was.
+    image: b 3 H W in [0, 1]; result: b 3 size size, fp32. The authors resize in the same way.
     """
     image = F.interpolate(image.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
     return image.mul(255).round().clamp(0, 255).div(255)
 
 
 def normalize_for_clip(image: Tensor) -> Tensor:
-    """By the mean and deviation of the images OpenCLIP was trained on. image: b 3 h w in [0, 1]."""
+    """Normalizes by the mean and deviation of OpenCLIP's training images. image: b 3 h w in [0, 1]."""
     mean, std = (image.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
     return (image - mean) / std
 
@@ -43,10 +44,10 @@ def normalize_for_clip(image: Tensor) -> Tensor:
 class ClipEncoder:
     """Both encoders of one open_clip_pytorch_model.bin (or .safetensors with the same names).
 
-    The weights are read at first use and kept until free(), or until the end of a `with` block.
-    device: where they are kept; dtype: that of the file unless given.
-    config: an open_clip model configuration; ViT-H/14 unless given.
-    Raises FileNotFoundError, ImportError where open_clip_torch is not installed, and at first use CheckpointError.
+    Reads the weights at first use and keeps them until free(), or until the end of a `with` block.
+    device: of the weights. dtype: of the weights; None keeps the file's.
+    config: an open_clip model configuration; None is ViT-H/14.
+    Raises FileNotFoundError, ImportError if open_clip_torch is not installed, and CheckpointError at first use.
     """
 
     def __init__(
@@ -73,9 +74,9 @@ class ClipEncoder:
 
     @torch.no_grad()
     def image(self, image: Tensor) -> Tensor:
-        """The embedding of each image: projected, not normalized. fp32, on the encoder's device.
+        """The projected embedding of each image, not normalized.
 
-        image: b 3 H W in [0, 1], any size; result b 1 C.
+        image: b 3 H W in [0, 1], any size; result: b 1 C, fp32, on the encoder's device.
         """
         if image.ndim != 4 or image.shape[1] != 3:
             raise ValueError(f"image has shape {tuple(image.shape)}: give RGB as (batch, 3, height, width)")
@@ -85,7 +86,7 @@ class ClipEncoder:
 
     @torch.no_grad()
     def empty_text(self) -> Tensor:
-        """The states of the empty prompt after the last layer but one and the final norm: 1 77 C, fp32."""
+        """The states of the empty prompt after the second-to-last layer and the final norm: 1 77 C, fp32."""
         tokens = torch.zeros(1, self._config["text_cfg"]["context_length"], dtype=torch.long, device=self.device)
         start_of_text = self._config["text_cfg"]["vocab_size"] - 2
         tokens[0, :2] = torch.tensor([start_of_text, start_of_text + 1])
@@ -97,14 +98,14 @@ class ClipEncoder:
         return weights_hash(self._loaded().state_dict())
 
     def to(self, device: torch.device | str) -> ClipEncoder:
-        """Move the weights, now or when they are read."""
+        """Moves the weights to the device, now or when they are read."""
         self.device = torch.device(device)
         if self._model is not None:
             self._model.to(self.device)
         return self
 
     def free(self) -> None:
-        """Let go of the weights; the next use reads them again."""
+        """Frees the weights. The next use reads them again."""
         self._model = None
 
     def _loaded(self) -> Any:
@@ -114,14 +115,7 @@ class ClipEncoder:
 
 
 def _open_clip() -> Any:
-    try:
-        import open_clip
-    except ImportError as error:
-        raise ImportError(
-            "the image and text encoders need open_clip_torch, which is not installed: "
-            'run pip install open_clip_torch, or pip install -e ".[clip]" in the folder of this pack'
-        ) from error
-    return open_clip
+    return require("open_clip", "the CLIP encoder", package="open_clip_torch", extra="clip")
 
 
 def _load(path: Path, config: Mapping[str, Any], device: torch.device, dtype: torch.dtype | None) -> nn.Module:
@@ -132,14 +126,14 @@ def _load(path: Path, config: Mapping[str, Any], device: torch.device, dtype: to
     _stop_before_last_text_layer(model)
     weights = {name: state_dict[name].to(device, dtype) for name in model.state_dict()}
     model.load_state_dict(weights, assign=True)
-    # Not among the weights: no token sees those after it.
+    # The causal mask is not among the weights.
     length = config["text_cfg"]["context_length"]
     model.attn_mask = torch.full((length, length), float("-inf"), device=device, dtype=_dtype_of(model)).triu(1)
     return model.requires_grad_(False).eval()
 
 
 def _stop_before_last_text_layer(model: Any) -> None:
-    """Make encode_text return every state before the last layer, after the final norm."""
+    """Makes encode_text return the states of all tokens after the second-to-last layer and the final norm."""
     model.transformer.resblocks = model.transformer.resblocks[:-1]
     model.text_projection = None
     model.text_pool_type = "none"

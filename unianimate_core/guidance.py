@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from .driving import DrivingPoses, FittedPoses, read_poses
+from .driving_poses import DrivingPoses, FittedPoses, read_poses
 from .media.images import FITS, Fit, check_images, check_same_canvas, check_size, fit_images, frame, read_images
 from .model.conditions import PoseRange
 

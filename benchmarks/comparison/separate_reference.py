@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from einops import rearrange, repeat
 from torch import Tensor, nn
 
@@ -23,7 +22,8 @@ from unianimate_core.model import UNet
 from unianimate_core.model.backend import Backend
 from unianimate_core.model.conditions import Conditions
 from unianimate_core.model.sizes import check_clip
-from unianimate_core.model.unet import DownLevel, Middle, Stem, prepend_reference, timestep_embedding
+from unianimate_core.model.stages import Middle, Stem, down_levels, skip_widths_of
+from unianimate_core.model.unet import drop_reference, frames_to_batch, prepend_reference
 from unianimate_core.training.network.weights import loaded_unet, new_unet
 
 METADATA_KEY = "separate_reference"
@@ -35,22 +35,17 @@ class ReferenceNetwork(nn.Module):
     def __init__(self, config: ModelConfig, backend: Backend):
         super().__init__()
         self.stem = Stem(config, backend)
-        self.down = nn.ModuleList()
-        width, skip_widths = config.dim, [config.dim]
-        for index, (level_width, attends) in enumerate(zip(config.widths, config.attention_levels, strict=True)):
-            last = index == len(config.widths) - 1
-            self.down.append(DownLevel(width, level_width, attends, last, config, backend))
-            width = level_width
-            skip_widths += [width] * (config.residual_blocks + (not last))
+        self.down = down_levels(config, backend)
+        width = config.widths[-1]
         self.middle = Middle(width, config, backend)
-        self.outs = nn.ModuleList(backend.conv(n, n, kernel=1, padding=0) for n in (*skip_widths, width))
+        self.outs = nn.ModuleList(backend.conv(n, n, kernel=1, padding=0) for n in (*skip_widths_of(config), width))
         for out in self.outs:
             for parameter in out.parameters():
                 nn.init.zeros_(parameter)
 
     def forward(self, reference: Tensor, time: Tensor, context: Tensor) -> list[Tensor]:
         """What is added to each skip feature, in the order of the way down, and the middle. reference: b 12 1 h w."""
-        hidden = self.stem(_as_images(reference), 1)
+        hidden = self.stem(frames_to_batch(reference), 1)
         features = [hidden]
         for level in self.down:
             hidden, skips = level(hidden, time, context, 1)
@@ -72,29 +67,18 @@ class SeparateReferenceUNet(UNet):
         batch, frames = len(x), x.shape[2]
         dtype = conditions.context.dtype
         t = t.expand(batch)
-        time = timestep_embedding(t, self.config.dim).to(dtype)
-        time = F.silu(self.time2(F.silu(self.time1(time))))
+        time = self.embed_timestep(t, dtype)
         context = conditions.context.expand(batch, -1, -1)
-        hidden = self.stem(_as_images(prepend_reference(x.to(dtype), t, conditions)[:, :, 1:]), frames)
-
-        skips = [hidden]
-        for level in self.down:
-            hidden, level_skips = level(hidden, time, context, frames)
-            skips += level_skips
+        clip = drop_reference(prepend_reference(x.to(dtype), t, conditions))
+        hidden, skips = self.encode(frames_to_batch(clip), time, context, frames)
         hidden = self.middle(hidden, time, context, frames)
         if conditions.reference is not None:
             reference = conditions.reference.expand(batch, -1, -1, -1, -1)
             added = [_on_each_frame(a, frames) for a in self.reference_network(reference, time, context)]
             skips = [skip + a for skip, a in zip(skips, added[:-1], strict=True)]
             hidden = hidden + added[-1]
-        for level in self.up:
-            hidden = level(hidden, skips, time, context, frames)
+        hidden = self.decode(hidden, skips, time, context, frames)
         return rearrange(self.head(hidden), "(b f) c h w -> b c f h w", f=frames).to(x.dtype)
-
-
-def _as_images(clip: Tensor) -> Tensor:
-    images = rearrange(clip, "b c f h w -> (b f) c h w")
-    return images.contiguous(memory_format=torch.channels_last)
 
 
 def _on_each_frame(features: Tensor, frames: int) -> Tensor:

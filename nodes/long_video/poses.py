@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from ...unianimate_core.driving import DrawnPoses, DrivingPoses, KeypointPoses
+from ...unianimate_core.driving_poses import DrawnPoses, DrivingPoses, KeypointPoses
 from ...unianimate_core.pose import choose_people
 from ..pose.keypoints import people_of_clip
 from ..pose.options import drawing_of, drawn

@@ -112,7 +112,7 @@ def _add_long(group) -> None:
 
 def _animate(options: argparse.Namespace) -> None:
     from .. import mini
-    from ..animation import AnimationJob, animate
+    from ..animation_job import AnimationJob, animate
     from ..long_video.seams import Seams
     from ..long_video.video import MATCHED, LongVideoSettings
     from ..model.conditions import PoseRange

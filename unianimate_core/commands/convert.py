@@ -10,7 +10,7 @@ def add_convert(commands) -> None:
     command = commands.add_parser(
         "convert",
         help="write a checkpoint as safetensors",
-        description="Write a UniAnimate checkpoint as safetensors: half the size, loaded in a fraction of the time.",
+        description="Write a UniAnimate checkpoint as safetensors, which is half as large and loads much faster.",
     )
     command.add_argument("source", type=Path, metavar="SOURCE", help="a .pth or .safetensors checkpoint")
     command.add_argument("destination", type=Path, metavar="DESTINATION", help="a name that ends in .safetensors")

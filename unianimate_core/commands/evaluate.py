@@ -9,9 +9,9 @@ from pathlib import Path
 def add_evaluate(commands) -> None:
     command = commands.add_parser(
         "evaluate",
-        help="measure videos by the true ones",
-        description="Measure the videos of one folder by those of the same names in another. A folder of images "
-        "counts as a video. Intervals come from drawing the videos anew, with replacement.",
+        help="measure videos against the true ones",
+        description="Measure the videos of one folder against the true videos of the same names in another. A folder "
+        "of images counts as a video. Intervals are bootstrapped over videos.",
     )
     command.add_argument("results", type=Path, metavar="RESULTS", help="folder of videos to measure, or one video")
     command.add_argument("truth", type=Path, metavar="TRUTH", help="folder of the true videos, or one video")
@@ -19,13 +19,13 @@ def add_evaluate(commands) -> None:
         "--metrics",
         nargs="+",
         metavar="NAME",
-        help="of l1, psnr, psnr_star and ssim, which are the default; lpips and fvd, which need downloaded weights; "
-        "seam and drift, of chained videos; l1_published and psnr_published, to compare with the paper's columns alone",
+        help="l1, psnr, psnr_star and ssim (the default); lpips and fvd, which need downloaded weights; seam and "
+        "drift, for long videos; l1_published and psnr_published, only for comparison with the paper's columns",
     )
     command.add_argument("--resize", metavar="WIDTHxHEIGHT", help="resize both before measuring, such as 256x256")
-    command.add_argument("--segment-length", type=int, metavar="FRAMES", help="of a chained video, for seam and drift")
-    command.add_argument("--json", type=Path, metavar="FILE", help="write everything, each video's numbers included")
-    command.add_argument("--seed", type=int, default=0, help="of the draws for the intervals (default: 0)")
+    command.add_argument("--segment-length", type=int, metavar="FRAMES", help="of a long video, for seam and drift")
+    command.add_argument("--json", type=Path, metavar="FILE", help="write all results, each video's included")
+    command.add_argument("--seed", type=int, default=0, help="of the bootstrap (default: 0)")
     command.add_argument(
         "--weights", type=Path, metavar="FOLDER", help="of downloaded weights (default: PyTorch's own)"
     )

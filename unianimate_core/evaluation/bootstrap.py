@@ -1,6 +1,7 @@
-"""How sure a mean over videos is: intervals by drawing the videos anew, with replacement.
+"""Bootstrap confidence intervals of statistics over videos.
 
-Videos are drawn, never frames: the frames of one video resemble each other. Source: Efron & Tibshirani 1993.
+Whole videos are resampled, never frames, since the frames of one video are correlated.
+Source: Efron & Tibshirani 1993.
 """
 
 from __future__ import annotations
@@ -17,9 +18,9 @@ LEVEL = 0.95
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number and the interval that holds it with the level's probability; low and high are nan for one video.
+    """A number and its confidence interval. low and high are nan for a single video.
 
-    infinite: how many of the videos (identical ones, in PSNR) are left out because their number is infinite.
+    infinite: number of videos that are left out because their value is infinite (identical ones, in PSNR).
     """
 
     value: float
@@ -29,7 +30,7 @@ class Estimate:
     infinite: int = 0
 
     def shown(self, digits: int) -> str:
-        """For tables: value [low, high], and beside it how many videos were identical."""
+        """For tables: value [low, high], and the number of identical videos."""
         text = f"{self.value:.{digits}f}"
         if not math.isnan(self.low) and math.isfinite(self.value):
             text += f" [{self.low:.{digits}f}, {self.high:.{digits}f}]"
@@ -37,9 +38,9 @@ class Estimate:
 
 
 def finite_mean(values: Sequence[float] | np.ndarray) -> float:
-    """The mean of what is finite, infinite where nothing is.
+    """The mean of the finite values. Infinite if there are none.
 
-    PSNR is infinite where images are identical. One such frame would hide all others, so it is left out.
+    The PSNR of identical images is infinite. One such frame would hide all others, so it is left out.
     """
     values = np.asarray(values, dtype=np.float64)
     finite = values[np.isfinite(values)]
@@ -49,9 +50,9 @@ def finite_mean(values: Sequence[float] | np.ndarray) -> float:
 def mean_estimate(
     values: Sequence[float] | np.ndarray, *, seed: int = 0, draws: int = DRAWS, level: float = LEVEL
 ) -> Estimate:
-    """The mean over videos of one number each, with its percentile interval; infinite ones are left out and counted.
+    """The mean over videos, with its percentile interval. values: one number per video.
 
-    For how much one method differs from another on the same videos, give the differences.
+    Infinite values are left out and counted. To compare two methods on the same videos, give the differences.
     """
     values = np.asarray(values, dtype=np.float64)
     finite = values[np.isfinite(values)]
@@ -65,10 +66,10 @@ def mean_estimate(
 def centered_estimate(
     statistic: Callable[[np.ndarray], float], videos: int, *, seed: int = 0, draws: int = DRAWS, level: float = LEVEL
 ) -> Estimate:
-    """A number that is no mean, with an interval as wide as the bootstrap's, placed around the number itself.
+    """A statistic other than a mean, with a bootstrap interval centered on its value.
 
-    statistic: of the videos with these indices. A distance of distributions grows where videos are drawn twice; the
-    plain percentiles would lie above it. Here the drawn values' own mean is taken off first.
+    statistic: its value for the videos with these indices. A distance between distributions grows when videos are
+    drawn twice, so plain percentiles would lie above it. The mean of the drawn values is subtracted first.
     """
     value = statistic(np.arange(videos))
     if videos < 2:
@@ -79,9 +80,9 @@ def centered_estimate(
 
 
 def _drawn(videos: int, seed: int, draws: int) -> np.ndarray:
-    """Indices of videos, (draws, videos): the same for the same seed, on any machine."""
+    """Indices of videos, (draws, videos). The same seed gives the same indices on any machine."""
     if draws < 1:
-        raise ValueError(f"{draws} bootstrap draws were asked for: give at least 1, {DRAWS} for two good digits")
+        raise ValueError(f"draws is {draws}: give at least 1, {DRAWS} for two good digits")
     return np.random.default_rng(seed).integers(videos, size=(draws, videos))
 
 

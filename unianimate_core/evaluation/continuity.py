@@ -1,8 +1,8 @@
-"""Seams and drift: whether a long video made of segments looks like one.
+"""Seams and drift of a long video made of segments.
 
-A seam is where one segment hands over to the next: a jump there that is larger than the ordinary change from frame to
-frame is seen as a cut. Drift is what wanders slowly from the reference image, above all color, one segment after
-the other. Both take frames one at a time, so that length costs no memory.
+A seam is the boundary of two segments. A jump larger than the ordinary change from frame to frame looks like a cut.
+Drift is the slow departure of the colors from the reference image, from segment to segment.
+Frames are read one at a time, so memory does not grow with the length.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Seam:
-    """jump: of the change at the seams to the ordinary change, 1 where nothing is seen; worst: of the largest one."""
+    """jump: the mean change at the seams over the ordinary change, 1 if seamless; worst: the largest over it."""
 
     jump: float
     worst: float
@@ -25,8 +25,7 @@ class Seam:
 class Drift:
     """Distance of the color statistics to the reference's, in 8-bit steps.
 
-    start, end: means over the first and the last segment; a_segment: growth from one segment to the next, by least
-    squares.
+    start, end: means over the first and the last segment. a_segment: growth per segment, by least squares.
     """
 
     start: float
@@ -35,7 +34,7 @@ class Drift:
 
 
 def frame_changes(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean absolute difference of each frame to the one before, in 8-bit steps. frames: uint8 h w 3; result: f-1."""
+    """Mean absolute difference of each frame from the previous, in 8-bit steps. frames: uint8 h w 3; result: f-1."""
     changes, before = [], None
     for frame in frames:
         current = frame.astype(np.int16)
@@ -46,10 +45,11 @@ def frame_changes(frames: Iterable[np.ndarray]) -> np.ndarray:
 
 
 def seam_jump(changes: np.ndarray, segments: Sequence[range]) -> Seam:
-    """The change at the seams against the median of all other changes.
+    """The change at the seams, relative to the median of all other changes.
 
-    changes: of frame_changes. segments: the frames that each segment shows (long_video.new_frames); a seam lies before
-    the first frame of each but the first. Raises ValueError where there is no seam, or nothing to compare with.
+    changes: see frame_changes. segments: the frames that each segment adds, see long_video.chain.new_frames. A seam
+    lies before the first frame of every segment after the first.
+    Raises ValueError if there is no seam, or no other change to compare with.
     """
     seams = [frames.start - 1 for frames in segments[1:]]
     ordinary = np.delete(changes, seams)
@@ -66,23 +66,23 @@ def color_statistics(frame: np.ndarray) -> np.ndarray:
 
 
 def detail(frames: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean absolute difference of neighboring pixels of each frame, in 8-bit steps: less of it is blur. Result: f."""
+    """Mean absolute difference of neighboring pixels of each frame, in 8-bit steps. Blur lowers it. Result: f."""
     return np.array(
         [float(np.mean([np.abs(np.diff(f.astype(np.int16), axis=axis)).mean() for axis in (0, 1)])) for f in frames]
     )
 
 
 def color_distances(frames: Iterable[np.ndarray], reference: np.ndarray) -> np.ndarray:
-    """Root mean square difference of each frame's color statistics to the reference's. Result: f, 8-bit steps.
+    """Root mean square difference of each frame's color statistics from the reference's. Result: f, 8-bit steps.
 
-    A person who moves changes them a little; what grows from segment to segment is drift.
+    Motion changes them a little. Growth from segment to segment is drift.
     """
     aim = color_statistics(reference)
     return np.array([float(np.sqrt(np.mean((color_statistics(frame) - aim) ** 2))) for frame in frames])
 
 
 def drift(distances: np.ndarray, segments: Sequence[range]) -> Drift:
-    """How the distance to the reference grows. distances: of color_distances; segments: as of seam_jump."""
+    """Growth of the distance to the reference. distances: see color_distances; segments: see seam_jump."""
     means = np.array([distances[frames.start : frames.stop].mean() for frames in segments])
     slope = float(np.polyfit(np.arange(len(means)), means, 1)[0]) if len(means) > 1 else 0.0
     return Drift(float(means[0]), float(means[-1]), slope)

@@ -1,6 +1,6 @@
-"""Videos of two folders side by side: paired by name, read a clip at a time.
+"""Pairs the videos of two folders by name, and reads them clip by clip.
 
-A video is a file, or a folder of its images in the order of their names.
+A video is a file, or a folder of images in the order of their names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAMED_AT_MOST = 3
 
 @dataclass(frozen=True)
 class VideoPair:
-    """A result and the true video of the same name (without its ending)."""
+    """A result and the true video. name: without the suffix of the file."""
 
     name: str
     result: Path
@@ -33,7 +33,7 @@ class VideoPair:
 
 @dataclass(frozen=True)
 class Extent:
-    """width, height: pixels; frames: 0 where the file does not say."""
+    """width, height: pixels; frames: 0 if the file does not state it."""
 
     width: int
     height: int
@@ -43,7 +43,7 @@ class Extent:
 def pair_videos(results: Path, truth: Path) -> list[VideoPair]:
     """The videos of two folders, or two single videos, in the order of their names.
 
-    Raises FileNotFoundError or ValueError where a folder is absent or empty, or a video has no partner.
+    Raises FileNotFoundError if a folder is absent, ValueError if it is empty or a video has no partner.
     """
     if results.is_file() and truth.is_file():
         return [VideoPair(results.stem, results, truth)]
@@ -58,9 +58,9 @@ def pair_videos(results: Path, truth: Path) -> list[VideoPair]:
 
 
 def check_pair(pair: VideoPair, size: tuple[int, int] | None) -> None:
-    """Raises ValueError where the two differ in length or, unless both are resized, in size.
+    """Raises ValueError if the two differ in length or, unless both are resized, in size.
 
-    Only beginnings are read, so it is quick; what files do not tell, read_clips finds.
+    Quick: reads only the beginnings of the files. read_clips checks again what a file does not state.
     """
     result, truth = extent(pair.result), extent(pair.truth)
     if size is None:
@@ -70,10 +70,10 @@ def check_pair(pair: VideoPair, size: tuple[int, int] | None) -> None:
 
 
 def read_clips(pair: VideoPair, size: tuple[int, int] | None, frames: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """(result, truth) of consecutive frames, each f 3 h w in [0, 1], float32; the last may hold fewer.
+    """Yields (result, truth) of consecutive frames, each f 3 h w in [0, 1], fp32. The last clip may be shorter.
 
-    size: (width, height) that both are resized to, bilinear with antialiasing, or None for as they are.
-    Raises ValueError where the two do not fit each other or cannot be read.
+    size: (width, height) to resize both to, bilinear with antialiasing; None keeps their size.
+    Raises ValueError if the two differ in length or size, or cannot be read.
     """
     both: list[tuple[np.ndarray, np.ndarray]] = []
     first_shapes = None
@@ -84,7 +84,7 @@ def read_clips(pair: VideoPair, size: tuple[int, int] | None, frames: int) -> It
             _check_size(pair.name, frame, result.shape[:2], truth.shape[:2])
         first_shapes = first_shapes or (result.shape, truth.shape)
         if (result.shape, truth.shape) != first_shapes:
-            raise ValueError(f"frame {frame} of {pair.name} has another size than frame 0: give all frames the same")
+            raise ValueError(f"frame {frame} of {pair.name} differs in size from frame 0: give all frames the same")
         both.append((result, truth))
         if len(both) == frames:
             yield _as_clips(both, size)
@@ -103,7 +103,7 @@ def read_video(path: Path) -> Iterator[np.ndarray]:
 
 
 def extent(path: Path) -> Extent:
-    """Size and length, from the beginning alone. Raises as video_info does."""
+    """Size and length, read from the beginning of the file. Raises as video_info does."""
     if path.is_file():
         info = video_info(path)
         return Extent(info.width, info.height, info.frames)
@@ -121,7 +121,7 @@ def parse_size(text: str) -> tuple[int, int]:
 
 
 def _videos(folder: Path) -> dict[str, Path]:
-    """The videos of a folder by their names without ending."""
+    """The videos of a folder, by name without suffix."""
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
@@ -136,7 +136,7 @@ def _videos(folder: Path) -> dict[str, Path]:
         videos[name] = path
     if not videos:
         images = any(path.suffix.lower() in IMAGE_SUFFIXES for path in entries)
-        hint = "put the images of each video into a folder of their own" if images else "give one that has"
+        hint = "put the images of each video into its own folder" if images else "give one with videos"
         raise ValueError(f"{folder} holds no videos: {hint}")
     return videos
 
@@ -150,14 +150,14 @@ def _length(path: Path) -> int:
 
 
 def _other_length(name: str, result: int, truth: int) -> str:
-    return f"{name} has {result} frames as a result and {truth} in truth: give both the same length"
+    return f"{name} has {result} frames, the true video {truth}: give both the same length"
 
 
 def _check_size(name: str, frame: int, result: tuple[int, ...], truth: tuple[int, ...]) -> None:
     if result != truth:
         sizes = [f"{width}x{height}" for height, width in (result, truth)]
         raise ValueError(
-            f"frame {frame} of {name} is {sizes[0]} as a result and {sizes[1]} in truth (width x height): "
+            f"frame {frame} of {name} is {sizes[0]}, that of the true video {sizes[1]} (width x height): "
             "give both the same size, or use --resize"
         )
 

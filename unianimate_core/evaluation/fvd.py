@@ -1,7 +1,7 @@
-"""FVD, the distance of two sets of videos: how far apart the features of their clips are distributed.
+"""FVD: the distance between the distributions of the features of two sets of videos.
 
-Source: Unterthiner et al. 2018. The features are the 400 logits of I3D trained on Kinetics, from the TorchScript file
-that StyleGAN-V published and showed to equal the original TensorFlow network.
+Source: Unterthiner et al. 2018. The features are the 400 logits of I3D trained on Kinetics. The network is the
+TorchScript file that StyleGAN-V published and showed to equal the original TensorFlow network.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from .bootstrap import Estimate, centered_estimate
 from .weights import I3D
 
 CLIP_FRAMES = 16
-DRAWS = 200  # for the interval: each takes decompositions of 400x400, and the number itself needs none of them
-SIDE = 224  # of the square that the network was trained on; frames are stretched to it
+DRAWS = 200  # at most this many for the interval, since each decomposes matrices of 400x400
+SIDE = 224  # pixels; frames are stretched to the square that the network was trained on
 VideoFeatures = Callable[[Tensor], np.ndarray]
 
 
 class InflatedInception:
-    """I3D from a folder of weights. Raises as WeightFile.locate does; only the published file is ever opened."""
+    """I3D from a folder of weights. Opens only the published file. Raises as WeightFile.locate does."""
 
     def __init__(self, folder: Path, device: torch.device | str = "cpu"):
         self.network = torch.jit.load(str(I3D.locate(folder)), map_location=device).eval()
@@ -33,7 +33,7 @@ class InflatedInception:
 
     @torch.inference_mode()
     def __call__(self, clip: Tensor) -> np.ndarray:
-        """clip: 16 3 h w in [0, 1]; result (400,) float64."""
+        """clip: 16 3 h w in [0, 1]; result: (400,) float64."""
         square = F.interpolate(clip.to(self.device).float(), (SIDE, SIDE), mode="bilinear", align_corners=False)
         video = rearrange(2 * square - 1, "f c h w -> 1 c f h w")
         features = self.network(video, rescale=False, resize=False, return_features=True)
@@ -41,23 +41,23 @@ class InflatedInception:
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
-    """Squared Frechet distance of the normal distributions fitted to two sets of features: (n, d) and (m, d).
+    """Squared Frechet distance of the normal distributions fitted to two sets of features. a: n d; b: m d.
 
     |mean_a - mean_b|^2 + trace(S_a) + trace(S_b) - 2 trace((S_a S_b)^(1/2)). Source: Dowson & Landau 1982.
-    With S = R^T R, the last trace is the sum of the singular values of R_a R_b^T, which stays exact where there are
-    fewer clips than features and S has no inverse. Raises ValueError for less than two rows.
+    With S = R^T R, the last trace is the sum of the singular values of R_a R_b^T. It stays exact if there are fewer
+    clips than features and S has no inverse. Raises ValueError for fewer than two rows.
     """
     if min(len(a), len(b)) < 2:
-        raise ValueError(f"FVD needs at least 2 clips in either folder, there are {min(len(a), len(b))}: leave fvd out")
+        raise ValueError(f"FVD needs at least 2 clips in each folder, there are {min(len(a), len(b))}: leave out fvd")
     roots = [_root_of_covariance(features) for features in (a, b)]
     shift = a.mean(0) - b.mean(0)
     shared = np.linalg.svd(roots[0] @ roots[1].T, compute_uv=False).sum()
     distance = shift @ shift + sum((root**2).sum() for root in roots) - 2 * shared
-    return max(float(distance), 0.0)  # equal sets are at 0, give or take the last bits
+    return max(float(distance), 0.0)  # rounding may put equal sets below 0
 
 
 def _root_of_covariance(features: np.ndarray) -> np.ndarray:
-    """R with R^T R the sample covariance, and no more than d rows."""
+    """R with at most d rows, such that R^T R is the sample covariance."""
     centered = (features - features.mean(0)) / np.sqrt(len(features) - 1)
     return centered if len(centered) <= centered.shape[1] else np.asarray(np.linalg.qr(centered, mode="r"))
 
@@ -65,9 +65,9 @@ def _root_of_covariance(features: np.ndarray) -> np.ndarray:
 def fvd_estimate(
     results: Sequence[np.ndarray], truths: Sequence[np.ndarray], *, seed: int, draws: int, level: float
 ) -> Estimate:
-    """FVD and its interval over videos, drawn in pairs, at most DRAWS times. results, truths: each video's (clips, d).
+    """FVD and its interval over pairs of videos, from at most DRAWS draws. results, truths: (clips, d) of each video.
 
-    FVD falls with the number of clips, so compare only what was computed from equally many.
+    FVD falls with the number of clips, so compare only values from equally many clips.
     """
 
     def statistic(videos: np.ndarray) -> float:

@@ -1,14 +1,14 @@
-"""How far frames are from the true ones: L1, PSNR, PSNR*, SSIM.
+"""Distances of frames from the true frames: L1, PSNR, PSNR*, SSIM.
 
-Everywhere result and truth are f 3 h w, RGB in [0, 1], and the answer is one float64 number a frame.
+In each metric result and truth are f 3 h w, RGB in [0, 1]. It returns one float64 number per frame.
 
-The paper's tables (section 4.2) follow the evaluation code of DisCo, to which their notes point. Three of its columns
-are not what their names say. Two of them are offered here as well, to be compared with those tables and nothing else:
-- PSNR there subtracts 8-bit arrays without widening them, so that differences and their squares wrap around. It cannot
-  fall below 24 dB, whatever the images. PSNR* is the same number computed right, and compares with `psnr` here.
-- L1 there is in gray levels and is divided by the number of pixels, so that it depends on the size of the images.
-- LPIPS there was given images in [0, 1] where the network takes [-1, 1]; perceptual.py gives it what it takes.
-The paper does not name the size of the images; its L1 and PSNR* fit each other at 256x256 and not at 512x768.
+The paper's tables (section 4.2) follow the evaluation code of DisCo, which their notes cite. Three of its columns
+differ from what their names say. Two of these are here too, only for comparison with those tables:
+- PSNR there subtracts 8-bit arrays without widening them, so differences and their squares wrap around. It cannot
+  fall below 24 dB for any images. PSNR* is the same number without the overflow, and compares with `psnr` here.
+- L1 there is in gray levels and divided by the number of pixels, so it depends on the size of the images.
+- LPIPS there gets images in [0, 1], but the network expects [-1, 1]; perceptual.py gives it [-1, 1].
+The paper does not state the size of the images. Its L1 and PSNR* agree with each other at 256x256, not at 512x768.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from torch import Tensor
 
 LARGEST_LEVEL = 255
 SSIM_WINDOW = 7
-LUMA = (0.299, 0.587, 0.114)  # BT.601, as in OpenCV's and everybody's conversion to gray
+LUMA = (0.299, 0.587, 0.114)  # BT.601, as in OpenCV's conversion to gray
 PUBLISHED_PSNR_OF_EQUAL_FRAMES = 100.0
 
 FrameMetric = Callable[[Tensor, Tensor], Tensor]
 
 
 def of_each_frame(metric: FrameMetric) -> FrameMetric:
-    """A metric of clips from one of single frames, 3 h w in float64. Maps of one frame stay in a processor's cache."""
+    """Turns a metric of single frames, 3 h w in float64, into one of clips. One frame's maps fit in a CPU's cache."""
 
     @wraps(metric)
     def of_clip(result: Tensor, truth: Tensor) -> Tensor:
@@ -49,7 +49,7 @@ def l1(result: Tensor, truth: Tensor) -> Tensor:
 def psnr(result: Tensor, truth: Tensor) -> Tensor:
     """Peak signal-to-noise ratio of frames rounded to 8 bits, in dB; infinite for equal frames.
 
-    10 log10(255^2 / mean squared difference over pixels and colors), with nothing wrapped around.
+    10 log10(255^2 / mean squared difference over pixels and colors), without overflow.
     Source: Hore & Ziou 2010.
     """
     return _decibels(((_levels(result) - _levels(truth)) ** 2).mean() / LARGEST_LEVEL**2)
@@ -59,8 +59,8 @@ def psnr(result: Tensor, truth: Tensor) -> Tensor:
 def psnr_star(result: Tensor, truth: Tensor) -> Tensor:
     """PSNR of frames in [0, 1] without rounding, in dB; infinite for equal frames.
 
-    The paper's starred column, whose float arithmetic avoids the overflow. On frames as they were read from files it
-    equals `psnr`; they part by a little where frames were resized or come straight from a decoder.
+    The paper's starred column, whose float arithmetic avoids the overflow. It equals `psnr` on frames read from files.
+    The two differ slightly on frames that were resized or come directly from a decoder.
     """
     return _decibels(((result - truth) ** 2).mean())
 
@@ -74,7 +74,7 @@ def ssim(result: Tensor, truth: Tensor) -> Tensor:
     """
     height, width = truth.shape[-2:]
     if min(height, width) < SSIM_WINDOW:
-        raise ValueError(f"frames are {width}x{height} (width x height), SSIM needs at least 7x7: leave ssim out")
+        raise ValueError(f"frames are {width}x{height} (width x height), SSIM needs at least 7x7: leave out ssim")
     x, y = (torch.einsum("c h w, c -> h w", frame, frame.new_tensor(LUMA)) for frame in (result, truth))
     mean_x, mean_y, mean_xx, mean_yy, mean_xy = _window_means(torch.stack([x, y, x * x, y * y, x * y]))
     sample = SSIM_WINDOW**2 / (SSIM_WINDOW**2 - 1)
@@ -87,9 +87,9 @@ def ssim(result: Tensor, truth: Tensor) -> Tensor:
 
 @of_each_frame
 def psnr_published(result: Tensor, truth: Tensor) -> Tensor:
-    """The PSNR column of the published tables, with its overflow: each squared difference modulo 256.
+    """The PSNR column of the published tables, with its overflow: takes each squared difference modulo 256.
 
-    Never below 24.05 dB; 100 for frames whose squared differences all wrap to 0, equal frames among them.
+    Never below 24.05 dB. 100 if all squared differences wrap to 0, as for equal frames.
     """
     wrapped = (_levels(result) - _levels(truth)) ** 2 % 256
     error = wrapped.mean() / LARGEST_LEVEL**2
@@ -108,19 +108,19 @@ def _decibels(relative_error: Tensor) -> Tensor:
 
 
 def _levels(frame: Tensor) -> Tensor:
-    """As in an 8-bit file: whole numbers in 0..255."""
+    """Whole numbers in 0..255, as in an 8-bit file."""
     return (frame * LARGEST_LEVEL).round().clamp(0, LARGEST_LEVEL)
 
 
 def _window_means(maps: Tensor) -> Tensor:
-    """The mean of each window, rows first, then columns. maps: n h w; result n h-6 w-6."""
+    """The mean of each window, rows first, then columns. maps: n h w; result: n h-6 w-6."""
     rows = F.avg_pool2d(maps[:, None], (SSIM_WINDOW, 1), stride=1)
     return F.avg_pool2d(rows, (1, SSIM_WINDOW), stride=1)[:, 0]
 
 
 @dataclass(frozen=True)
 class Metric:
-    """How a metric is named and shown. digits: after the point; larger_is_better: which way is up."""
+    """How a report shows a metric. digits: after the decimal point."""
 
     label: str
     larger_is_better: bool

@@ -1,4 +1,4 @@
-"""What an evaluation found, as text for people and as JSON for programs."""
+"""The report of an evaluation, as a text table and as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .run import Evaluation
 
 
 def as_text(evaluation: Evaluation) -> str:
-    """A line a metric: mean over the videos, and the interval."""
+    """One line per metric: the mean over the videos, and its interval."""
     settings = evaluation.settings
     header = ("metric", "mean", f"{settings.level:.0%} interval")
     rows = [header, *(_row(name, estimate) for name, estimate in evaluation.estimates.items())]
@@ -40,7 +40,7 @@ def _row(name: str, estimate: Estimate) -> tuple[str, str, str]:
 
 
 def write_json(evaluation: Evaluation, destination: str | os.PathLike) -> None:
-    """All of it, each video's numbers included. Infinity is "inf"; the ends of an interval that is none are null."""
+    """Writes all results, each video's included. Infinity becomes "inf", and the ends of a missing interval null."""
     settings = asdict(evaluation.settings) | {"weights": str(evaluation.settings.weights)}
     content = {
         "results": str(evaluation.results),
@@ -57,7 +57,7 @@ def write_json(evaluation: Evaluation, destination: str | os.PathLike) -> None:
 
 
 def _plain(numbers: dict[str, Any]) -> dict[str, Any]:
-    """JSON has neither infinity nor nan."""
+    """Replaces infinity and nan, which JSON does not have."""
 
     def plain(value: Any) -> Any:
         if not isinstance(value, float) or math.isfinite(value):

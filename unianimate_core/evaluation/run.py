@@ -1,4 +1,4 @@
-"""Folders of videos against folders of videos: every asked metric, for each video and over all."""
+"""Evaluates a folder of videos against the true videos: each metric for each video, and over all videos."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class EvaluationSettings:
-    """metrics: names of METRICS. size: (width, height) to resize both to, None for as they are.
+    """metrics: names of METRICS. size: (width, height) to resize both videos to; None keeps their size.
 
-    segment_length: frames of the segments that a long video was chained of, for seam and drift; they share one frame.
-    backbone: of LPIPS. weights: folder of downloaded weights. device: of the networks, "auto" for a GPU if there is
+    segment_length: frames of a long video's segments, for seam and drift; neighboring segments share one frame.
+    backbone: of LPIPS. weights: folder of downloaded weights. device: of the networks; "auto" is the GPU if there is
     one. seed, draws, level: of the bootstrap.
     """
 
@@ -44,13 +44,13 @@ class EvaluationSettings:
     def __post_init__(self):
         unknown = [name for name in self.metrics if name not in METRICS]
         if unknown or not self.metrics:
-            given = f"{unknown[0]!r} is no metric" if unknown else "no metric was asked for"
-            raise ValueError(f"{given}: choose of {', '.join(METRICS)}")
+            given = f"{unknown[0]!r} is not a metric" if unknown else "metrics is empty"
+            raise ValueError(f"{given}: choose from {', '.join(METRICS)}")
         if self.segment_length is None and {SEAM, DRIFT} & set(self.metrics):
-            raise ValueError(f"{SEAM} and {DRIFT} are of chained segments: give their length with --segment-length")
+            raise ValueError(f"{SEAM} and {DRIFT} need the length of the segments: give --segment-length")
         if self.segment_length is not None and not {SEAM, DRIFT} & set(self.metrics):
             raise ValueError(
-                f"the segment length is {self.segment_length}, which {', '.join(self.metrics)} do not depend on: "
+                f"the segment length is {self.segment_length}, but {', '.join(self.metrics)} do not use it: "
                 f"add {SEAM} and {DRIFT} to --metrics, or leave out --segment-length"
             )
         if self.seed < 0:
@@ -59,7 +59,7 @@ class EvaluationSettings:
 
 @dataclass(frozen=True)
 class VideoScores:
-    """One video: its frames, and by metric the mean over them."""
+    """The scores of one video. frames: their number; means: over the frames, by metric."""
 
     name: str
     frames: int
@@ -68,7 +68,7 @@ class VideoScores:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Everything that was measured. estimates: by metric, in the order asked for."""
+    """All results. estimates: by metric, in the order of settings.metrics."""
 
     results: Path
     truth: Path
@@ -84,11 +84,12 @@ class Evaluation:
 def evaluate(
     results: Path, truth: Path, settings: EvaluationSettings | None = None, *, progress: Progress | None = None
 ) -> Evaluation:
-    """Measure the videos of one folder by those of the same names in another.
+    """Measures the videos of one folder against the true videos of the same names in another.
 
-    Videos are read 16 frames at a time, so their length costs no memory. progress(done, total) after each video.
-    Raises ValueError, FileNotFoundError or ImportError, in one sentence, before the first video is measured wherever
-    that can be known.
+    Videos are read 16 frames at a time, so memory does not grow with their length.
+    progress: called with (done, total) after each video.
+    Raises ValueError, FileNotFoundError or ImportError. Settings, weights and the beginnings of all videos are
+    checked before the first video is measured.
     """
     settings = settings or EvaluationSettings()
     pairs = pair_videos(results, truth)
@@ -106,7 +107,7 @@ def evaluate(
 
 
 def _loaded(settings: EvaluationSettings) -> tuple[dict[str, FrameMetric], VideoFeatures | None]:
-    """The metrics of single frames, by name, and the network of FVD where it is asked for."""
+    """The metrics of single frames, by name, and the network of FVD if it is among the metrics."""
     device = _device(settings.device)
     frame_metrics: dict[str, FrameMetric] = {}
     for name in settings.metrics:
@@ -133,7 +134,7 @@ def _measure(
     frame_metrics: dict[str, FrameMetric],
     video_features: VideoFeatures | None,
 ) -> tuple[VideoScores, tuple[list[np.ndarray], list[np.ndarray]]]:
-    """The scores of one video, and the features of its whole clips of 16 frames: the result's, and the truth's."""
+    """The scores of one video, and the features of its full clips of 16 frames: result, then truth."""
     values: dict[str, list[float]] = defaultdict(list)
     features: tuple[list[np.ndarray], list[np.ndarray]] = [], []
     frames = 0
@@ -145,7 +146,7 @@ def _measure(
             for clip, own in zip(clips, features, strict=True):
                 own.append(video_features(clip))
     if video_features is not None and not features[0]:
-        raise ValueError(f"{pair.name} has {frames} frames, FVD takes clips of {CLIP_FRAMES}: leave fvd out")
+        raise ValueError(f"{pair.name} has {frames} frames, FVD needs at least {CLIP_FRAMES}: leave out fvd")
     means = {name: finite_mean(own) for name, own in values.items()}
     if settings.segment_length is not None:
         means |= _continuity(pair, frames, settings.segment_length)
@@ -153,7 +154,7 @@ def _measure(
 
 
 def _continuity(pair: VideoPair, frames: int, segment_length: int) -> dict[str, float]:
-    """Of the result as it is stored. Its colors drift from those of the true video's first frame."""
+    """Seam and drift of the result at its stored size. The true video's first frame is the reference for drift."""
     segments = new_frames(split_segments(frames, segment_length))
     distances = color_distances(read_video(pair.result), reference=next(read_video(pair.truth)))
     return {

@@ -1,6 +1,6 @@
-"""Weights of other people's networks, on which some metrics rest: which file, from where, and whether it is that one.
+"""The published weight files that some metrics need: name, source, size and hash.
 
-The user downloads them. Nothing here does.
+The user downloads them. The code never does.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 
 @dataclass(frozen=True)
 class WeightFile:
-    """name: of the file; metric: what needs it; source: where to get it; size: bytes; sha256: in hex."""
+    """name: of the file; metric: that needs it; source: its address; size: bytes; sha256: in hex."""
 
     name: str
     metric: str
@@ -23,7 +23,7 @@ class WeightFile:
     sha256: str
 
     def locate(self, folder: Path) -> Path:
-        """The path of the file in the folder. Raises FileNotFoundError, or ValueError where it is another file."""
+        """The path of the file in the folder. Raises FileNotFoundError, or ValueError if the file differs."""
         path = folder / self.name
         if not path.is_file():
             raise FileNotFoundError(
@@ -62,11 +62,11 @@ BACKBONES = {
         sha256="7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02",
     ),
 }
-"""The backbones of LPIPS. Its own linear weights come with the package lpips."""
+"""The backbones of LPIPS. The package lpips contains its linear weights."""
 
 
 def default_folder() -> Path:
-    """Where PyTorch keeps such files itself, so that they may be there already: TORCH_HOME/hub/checkpoints."""
+    """PyTorch's own folder, TORCH_HOME/hub/checkpoints, which may hold the files already."""
     return Path(torch.hub.get_dir()) / "checkpoints"
 
 

@@ -1,4 +1,4 @@
-"""How the network computes: layers, attention, precision, and how much working memory a product may take."""
+"""How the network computes: its layers, attention, precision and bound on working memory."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from torch.utils.checkpoint import checkpoint
 
 from ..config import NORM_GROUPS
 
-# CUDA kernels for attention put batch x heads in a grid dimension of 16 bits.
+# CUDA's attention kernels put batch x heads in a grid dimension of 16 bits.
 MAX_SEQUENCES = 65535
 
 Attention = Callable[[Tensor, Tensor, Tensor, int], Tensor]
 
 
 def scaled_dot_product_attention(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
-    """softmax(q k^T / sqrt(d)) v. q, k, v and the result: b n (heads d); k and v may have another n than q."""
+    """softmax(q k^T / sqrt(d)) v. q, k, v and result: b n (heads d); n of k and v may differ from that of q."""
     q, k, v = (rearrange(x, "b n (heads d) -> b heads n d", heads=heads) for x in (q, k, v))
     return rearrange(F.scaled_dot_product_attention(q, k, v), "b heads n d -> b n (heads d)")
 
 
 def silu_(x: Tensor) -> Tensor:
-    """SiLU in place of x, which is not needed any more; in training into new memory, where x is kept for its slope."""
+    """SiLU. Overwrites x, unless gradients are enabled: the backward pass needs x."""
     return F.silu(x, inplace=not torch.is_grad_enabled())
 
 
@@ -42,12 +42,14 @@ def first_image_layer(x: Tensor, conv: nn.Conv2d) -> Tensor:
 class Backend:
     """What every module is built with.
 
-    operations: a namespace of layers (torch.nn, or a host's own that loads and casts weights as it likes), so no
-    module may read a weight itself. attention: function (q, k, v, heads), all b n (heads d).
-    frame_attention: the same for the short sequences over frames, where a host may want another kernel.
-    dropout: share of values dropped in residual blocks while training.
+    operations: a namespace of layers: torch.nn, or a host's own. A host's layers may load and cast their weights on
+    demand, so no module reads a weight itself.
+    attention: function (q, k, v, heads); q, k, v and result are b n (heads d).
+    frame_attention: the same for the short sequences over frames, for which a host may prefer another kernel.
+    dropout: share of values dropped in residual blocks in training.
+    split_bytes: the largest size of a wide intermediate result, approximately. Larger ones are computed in pieces.
+    None computes them whole.
     scan: the back end of selective_scan, for the temporal Mamba.
-    split_bytes: wide intermediate results are made in pieces of at most about this size; None makes them whole.
     gradient_checkpointing: in training, stages store only their input and compute their activations twice.
     """
 
@@ -78,18 +80,18 @@ class Backend:
         )
 
     def causal_conv(self, channels: int, taps: int) -> nn.Conv1d:
-        """Of each channel alone, with zeros before the first frame. Its last taps - 1 results are to be cut off."""
+        """A depthwise convolution with zeros before the first frame. The caller drops its last taps - 1 results."""
         return self.operations.Conv1d(
             channels, channels, taps, padding=taps - 1, groups=channels, dtype=self.dtype, device=self.device
         )
 
     def full_precision(self, *shape: int) -> nn.Parameter:
-        """A parameter that no layer holds and that stays in fp32, its values undefined."""
+        """A parameter outside any layer. It stays in fp32, and its values are not initialized."""
         return nn.Parameter(torch.empty(shape, dtype=torch.float32, device=self.device))
 
     @property
     def initializes(self) -> bool:
-        """Whether layers are made with initial values. Those of a host are not: its files bring them."""
+        """Whether layers get initial values. A host's layers do not: their values come from its files."""
         return getattr(self.operations, "INITIALIZES", self.operations is nn)
 
     @property
@@ -114,7 +116,7 @@ class Backend:
 
     @contextmanager
     def smaller_pieces(self, parts: int = 4) -> Iterator[None]:
-        """While the block runs, pieces are this many times smaller: slower, for when memory has run out."""
+        """Divides split_bytes by parts within the block. Slower: use it after memory has run out."""
         before = self.split_bytes
         self.split_bytes = (before or Backend.split_bytes or 0) // parts
         try:
@@ -125,9 +127,10 @@ class Backend:
     def in_pieces(
         self, function: Callable[[Tensor], Tensor], x: Tensor, bytes_per_row: int, *, dim: int = 0, most: int = 2**31
     ) -> Tensor:
-        """function(x), made of pieces along dim where that would take more than split_bytes, or more than `most` rows.
+        """function(x), computed in pieces along dim if x has more than `most` rows or needs more than split_bytes.
 
-        function: keeps the size of dim, and treats its rows independently; bytes_per_row: of its largest intermediate.
+        function: keeps the size of dim and treats its rows independently.
+        bytes_per_row: size of one row of its largest intermediate result.
         """
         total = x.shape[dim]
         rows = most if self.split_bytes is None else min(most, self.split_bytes // bytes_per_row)

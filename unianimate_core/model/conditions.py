@@ -1,6 +1,6 @@
-"""What guides the network: pose images, first frame, reference image and its pose, image embedding, text.
+"""The conditions of the network: poses, first frame, reference image, reference pose, image embedding and text.
 
-None of it depends on the noise, so it is embedded once a clip and used at every step.
+They do not depend on the noise, so they are embedded once a clip and used at every step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ FirstLayer = Callable[[Tensor, nn.Conv2d], Tensor]
 
 @dataclass(frozen=True)
 class PoseRange:
-    """How strongly the driving poses guide, and over which share of the run: 0 is its noisy start, 1 its end."""
+    """How strongly the driving poses guide, and over which share of the run. 0 is the noisy start, 1 the end."""
 
     strength: float = 1.0
     start: float = 0.0
@@ -36,17 +36,17 @@ class PoseRange:
             raise ValueError(f"poses guide from {self.start} to {self.end}: give 0 <= start <= end <= 1")
 
     def weight(self, t: Tensor) -> Tensor:
-        """The strength at timesteps t (b, in 0..999), 0 outside the range."""
+        """The strength at timesteps t, and 0 outside the range. t: b, in 0..999; result: b."""
         progress = 1 - t.float() / 999
         return self.strength * ((progress >= self.start) & (progress <= self.end))
 
 
 @dataclass(frozen=True)
 class Conditions:
-    """The embedded conditions of one clip; h w is the size of the latent.
+    """The embedded conditions of one clip. h w is the size of the latent.
 
     context: b m context_dim, the text states followed by the image tokens. The network computes in its precision.
-    pose: b 8 f h w or None; first_frame: b 8 1 h w or None; reference: b 12 1 h w or None. None contributes zeros.
+    pose: b 8 f h w; first_frame: b 8 1 h w; reference: b 12 1 h w (f_ref of the paper). None stands for zeros.
     """
 
     context: Tensor
@@ -57,7 +57,7 @@ class Conditions:
 
 
 class FrameMixer(nn.Module):
-    """One transformer layer across frames, at each place, on few features; the feed-forward has no norm of its own."""
+    """One transformer layer over the frames at each place. Its feed-forward has no norm."""
 
     HEADS = 2
 
@@ -71,7 +71,7 @@ class FrameMixer(nn.Module):
         self.narrow = backend.linear(4 * features, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: b c f h w."""
+        """x and result: b c f h w."""
         sequences = rearrange(x, "b c f h w -> (b h w) f c")
         row = 3 * self.HEADS * sequences[0].numel() * x.element_size()
         mixed = self.backend.in_pieces(self._mix, sequences, row, most=MAX_SEQUENCES // self.HEADS)
@@ -84,7 +84,10 @@ class FrameMixer(nn.Module):
 
 
 class ImageEncoder(nn.Module):
-    """Images to features of an eighth of their size: three convolutions of each, then the mixer across frames."""
+    """The pose encoder: three convolutions of each image to an eighth of its size, then the mixer over the frames.
+
+    The first frame goes through an encoder of the same form.
+    """
 
     def __init__(self, features: int, backend: Backend, first_layer: FirstLayer = first_image_layer):
         super().__init__()
@@ -96,12 +99,12 @@ class ImageEncoder(nn.Module):
         self.mixer = FrameMixer(features, backend)
 
     def forward(self, images: Tensor) -> Tensor:
-        """images: b 3 f H W in [0, 1]; result b features f h w."""
+        """images: b 3 f H W in [0, 1]; result: b features f h w."""
         return self.mixer(self.features(images))
 
     def features(self, images: Tensor) -> Tensor:
-        """What can be known of each image alone: the result before the frames are mixed."""
-        frames = rearrange(images, "b c f h w -> (b f) c h w")
+        """The features of each image alone, before the mixer. Shapes as in forward."""
+        frames = rearrange(images, "b c f h w -> (b f) c h w")  # convolutions take frames as batch
         row = HIDDEN * frames[0, 0].numel() * frames.element_size()
         features = self.backend.in_pieces(self._convolve, frames, row)
         return rearrange(features, "(b f) c h w -> b c f h w", b=len(images))
@@ -113,7 +116,7 @@ class ImageEncoder(nn.Module):
 
 
 class LatentEncoder(nn.Module):
-    """The reference latent to features of its own size."""
+    """Encodes the reference latent to features of the same size."""
 
     def __init__(self, features: int, backend: Backend):
         super().__init__()
@@ -123,14 +126,14 @@ class LatentEncoder(nn.Module):
         self.mixer = FrameMixer(features, backend)
 
     def forward(self, latent: Tensor) -> Tensor:
-        """latent: b 4 1 h w; result b features 1 h w."""
-        x = silu_(self.conv1(rearrange(latent, "b c 1 h w -> b c h w")))
+        """latent: b 4 1 h w; result: b features 1 h w."""
+        x = silu_(self.conv1(rearrange(latent, "b c 1 h w -> b c h w")))  # one frame: an image
         x = self.conv3(silu_(self.conv2(x)))
         return self.mixer(rearrange(x, "b c h w -> b c 1 h w"))
 
 
 class ImageTokens(nn.Module):
-    """An image embedding to tokens of the context."""
+    """Turns an image embedding into tokens of the context."""
 
     def __init__(self, context_dim: int, tokens: int, backend: Backend):
         super().__init__()
@@ -139,13 +142,13 @@ class ImageTokens(nn.Module):
         self.linear2 = backend.linear(context_dim, tokens * context_dim)
 
     def forward(self, image: Tensor) -> Tensor:
-        """image: b 1 C; result b tokens C."""
+        """image: b 1 C; result: b tokens C."""
         x = self.linear2(F.silu(self.linear1(image)))
         return rearrange(x, "b 1 (tokens c) -> b tokens c", tokens=self.tokens)
 
 
 class ConditionEncoder(nn.Module):
-    """The embeddings of all conditions, in the order in which the network takes them."""
+    """Embeds all conditions."""
 
     def __init__(self, config: ModelConfig, backend: Backend):
         super().__init__()
@@ -165,17 +168,20 @@ class ConditionEncoder(nn.Module):
         reference_latent: Tensor | None = None,
         first_frame: Tensor | None = None,
     ) -> Conditions:
-        """Shapes as in UNet.forward. A reference pose without a reference latent is not used."""
+        """Shapes as in UNet.forward. Ignores a reference pose without a reference latent."""
         return Conditions(
             context=self.context(text, None if image is None else self.image_tokens(image)),
             pose=None if pose is None else self.pose(pose),
-            # Repeated over the frames, the first frame would attend to equal values only: one frame says it all.
+            # One frame is enough: attention over f copies of it gives each copy the value of one.
             first_frame=None if first_frame is None else self.first_frame(first_frame),
             reference=None if reference_latent is None else self.reference_features(reference_latent, reference_pose),
         )
 
     def reference_features(self, latent: Tensor, pose: Tensor | None) -> Tensor:
-        """The reference as the network's first frame. latent: b 4 1 h w; pose: b 3 1 H W or None; result b 12 1 h w."""
+        """f_ref of the paper: the features of the latent plus those of the reference pose.
+
+        latent: b 4 1 h w; pose: b 3 1 H W or None; result: b 12 1 h w.
+        """
         features = self.reference(latent)
         if pose is None:
             return features
@@ -187,7 +193,7 @@ class ConditionEncoder(nn.Module):
         return features + self.reference_pose(pose)
 
     def context(self, text: Tensor, tokens: Tensor | None) -> Tensor:
-        """The text states followed by the image tokens, which are zeros where there is no image. b m C."""
+        """The text states followed by the image tokens. tokens: zeros if None. Result: b m C."""
         if tokens is None:
             tokens = text.new_zeros(len(text), self.image_tokens.tokens, text.shape[-1])
         batch = max(len(text), len(tokens))

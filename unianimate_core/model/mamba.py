@@ -1,12 +1,14 @@
 """The temporal Mamba: a bidirectional selective state space model over the frames at one place.
 
 n sequences, f frames. Letters as in the Mamba papers: D model width, E = expand D inner width, s states of a channel,
-k taps of the convolution, R = ceil(D / 16) rank of the step size delta. As there, D is also the skip of the recurrence.
+k taps of the convolution, R = ceil(D / 16) rank of the step size delta. The parameter D is the skip of the recurrence.
+Source: UniAnimate, section 3.2, temporal modeling manners, eq. 4.
 """
 
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -20,18 +22,28 @@ from .transformer import FeedForward
 
 __all__ = ["BidirectionalMamba", "MambaBlock", "selective_scan"]
 
-# Read in full precision whatever the network's, and trained without weight decay.
+# These stay in fp32 in a network of any precision, and get no weight decay.
 FULL_PRECISION = ("A_log", "A_b_log", "D", "D_b", "alpha")
-DELTA_RANGE = (1e-3, 0.1)  # of the step sizes at the start of training
-LARGEST_A_LOG = 80.0  # beyond which exp leaves single precision, and gradients are no numbers
-INITIAL_ALPHA = 1.0  # a mixer begins with small outputs anyway: no gate need hold them back
+DELTA_RANGE = (1e-3, 0.1)  # step sizes at the start of training
+LARGEST_A_LOG = 80.0  # above it exp overflows in fp32, and gradients become nan
+INITIAL_ALPHA = 1.0  # a new mixer's outputs are small, so its gate may start open
+
+
+class Direction(NamedTuple):
+    """The layers and parameters of the scan in one direction of time."""
+
+    conv: nn.Conv1d
+    x_proj: nn.Linear
+    dt_proj: nn.Linear
+    A_log: Tensor
+    D: Tensor
 
 
 class BidirectionalMamba(nn.Module):
-    """The mixer of Vision Mamba, version 2: one scan in each direction of time, gated together.
+    """The mixer of Vision Mamba, version 2: one scan in each direction of time, with a common gate.
 
-    Names and shapes of its parameters are those of that family (A_b_log and the like belong to the backward scan).
-    Source: Zhu et al. 2024, algorithm 1; initial values as Gu and Dao 2023, section 3.6.
+    Its parameters have the names and shapes of Vision Mamba. Names with _b belong to the backward scan.
+    Source: Zhu et al. 2024, algorithm 1. Initial values: Gu and Dao 2023, section 3.6.
     """
 
     def __init__(
@@ -56,10 +68,17 @@ class BidirectionalMamba(nn.Module):
         if backend.initializes:
             self.reset_parameters()
 
+    def directions(self) -> tuple[Direction, Direction]:
+        """Forward, then backward."""
+        return (
+            Direction(self.conv1d, self.x_proj, self.dt_proj, self.A_log, self.D),
+            Direction(self.conv1d_b, self.x_proj_b, self.dt_proj_b, self.A_b_log, self.D_b),
+        )
+
     @torch.no_grad()
     def reset_parameters(self) -> None:
-        """A = -1, -2, ... -s, D = 1, steps log-uniform in DELTA_RANGE; the other layers initialize themselves."""
-        for A_log, D, dt_proj in ((self.A_log, self.D, self.dt_proj), (self.A_b_log, self.D_b, self.dt_proj_b)):
+        """A = -1, -2, ... -s, D = 1, steps log-uniform in DELTA_RANGE. The other layers initialize themselves."""
+        for _, _, dt_proj, A_log, D in self.directions():
             A_log.copy_(torch.arange(1, A_log.shape[1] + 1, device=A_log.device).log().expand_as(A_log))
             D.fill_(1)
             bound = dt_proj.in_features**-0.5
@@ -69,52 +88,48 @@ class BidirectionalMamba(nn.Module):
             dt_proj.bias.copy_(delta + torch.log(-torch.expm1(-delta)))  # the inverse of softplus
 
     def forward(self, x: Tensor) -> Tensor:
-        """x and the result: n f D. n may be 0."""
+        """x and result: n f D. n may be 0."""
         x, z = self.in_proj(x).chunk(2, dim=-1)
-        forwards = self._scan(x, self.conv1d, self.x_proj, self.dt_proj, self.A_log, self.D)
-        y = self._scan(
-            x, self.conv1d_b, self.x_proj_b, self.dt_proj_b, self.A_b_log, self.D_b, z=z, added=forwards, reverse=True
-        )
+        forward, backward = self.directions()
+        y = self._scan(x, forward)
+        y = self._scan(x, backward, reverse=True, added=y, z=z)  # (y + the backward scan) SiLU(z)
         return self.out_proj(y)
 
     def _scan(
         self,
         x: Tensor,
-        conv: nn.Conv1d,
-        x_proj: nn.Linear,
-        dt_proj: nn.Linear,
-        A_log: Tensor,
-        D: Tensor,
+        direction: Direction,
         *,
-        z: Tensor | None = None,
-        added: Tensor | None = None,
         reverse: bool = False,
+        added: Tensor | None = None,
+        z: Tensor | None = None,
     ) -> Tensor:
+        """x, added, z and result: n f E. Source: eq. 4 of UniAnimate, discretized with steps delta."""
+        conv, x_proj, dt_proj, A_log, D = direction
         u = F.silu(_convolve(x, conv, reverse))
         states = A_log.shape[1]
         rank_delta, B, C = x_proj(u).split([dt_proj.in_features, states, states], dim=-1)
         delta = F.softplus(dt_proj(rank_delta))
         precision = torch.promote_types(u.dtype, torch.float32)
-        A = (
-            -A_log.to(u.device, precision).clamp(max=LARGEST_A_LOG).exp()
-        )  # a host may keep what no layer holds elsewhere than it is used
+        # A host moves its layers to the device, but not parameters outside layers.
+        A = -A_log.to(u.device, precision).clamp(max=LARGEST_A_LOG).exp()
         D = D.to(u.device, precision)
         return selective_scan(u, delta, A, B, C, D, z, added=added, reverse=reverse, backend=self.scan_backend)
 
 
 def _convolve(x: Tensor, conv: nn.Conv1d, reverse: bool) -> Tensor:
-    """Each frame and the few before it (after it, in reverse), channel by channel. x and the result: n f E."""
+    """Convolves each channel over a frame and the taps - 1 before it (after it, in reverse). x and result: n f E."""
     frames = x.shape[1]
     x = x.flip(1) if reverse else x
     x = conv(rearrange(x, "n f e -> n e f"))[..., :frames]
-    x = rearrange(x, "n e f -> n f e").contiguous()  # products and scans want channels last
+    x = rearrange(x, "n e f -> n f e").contiguous()  # channels last, for products and scans
     return x.flip(1) if reverse else x
 
 
 class MambaBlock(nn.Module):
-    """What stands in the place of a temporal transformer's block: the mixer behind a gate, and perhaps a feed-forward.
+    """Replaces the block of a temporal Transformer: a gated mixer, and optionally a feed-forward.
 
-    x + tanh(alpha) mixer(LayerNorm(x)), then x + feed_forward(LayerNorm(x)) where it is kept.
+    x + tanh(alpha) mixer(LayerNorm(x)), then x + feed_forward(LayerNorm(x)) if config.keep_ff.
     """
 
     def __init__(self, width: int, config: MambaConfig, backend: Backend):
@@ -132,7 +147,7 @@ class MambaBlock(nn.Module):
         self.inner = config.expand * width
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: b f n c, n places. Places pass in pieces, each a batch of short sequences."""
+        """x and result: b f n c, n places. Places are processed in pieces, each a batch of short sequences."""
         batch, frames = x.shape[:2]
         x_z_and_scan = 6 * batch * frames * self.inner * x.element_size()
         x = self.backend.in_pieces(self._mix, x, x_z_and_scan, dim=2)

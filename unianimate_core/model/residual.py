@@ -24,10 +24,10 @@ class ConvStage(nn.Module):
 
 
 class TemporalConv(nn.Module):
-    """Four convolutions over three neighboring frames each, zeros beyond the clip's ends; plus the input.
+    """Four convolutions over three neighboring frames each, plus the input. Zeros lie beyond the clip's ends.
 
-    Frames stand beside each other as the rows of one tall image: a (3, 1) convolution of it is a (3, 1, 1)
-    convolution of the clip, and its normalization spans all frames. In channels-last memory this is a mere view.
+    The clip is laid out as one image of f rows and h w columns. A (3, 1) convolution of that image is a (3, 1, 1)
+    convolution of the clip, and its normalization spans all frames. In channels-last memory the layout is a view.
     """
 
     def __init__(self, channels: int, backend: Backend):
@@ -42,15 +42,15 @@ class TemporalConv(nn.Module):
         )
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """x: (b f) c h w."""
-        clip = rearrange(x, "(b f) c h w -> b c f (h w)", f=frames)
+        """x and result: (b f) c h w."""
+        clip = rearrange(x, "(b f) c h w -> b c f (h w)", f=frames)  # each place becomes a column of f rows
         for stage in self.stages:
             clip = stage(clip)
         return x + rearrange(clip, "b c f (h w) -> (b f) c h w", h=x.shape[2])
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions of each frame with the timestep added between them, then the temporal convolutions."""
+    """Two convolutions of each frame, with the timestep added between them, then the temporal convolutions."""
 
     def __init__(self, channels_in: int, channels_out: int, time_dim: int, backend: Backend):
         super().__init__()
@@ -65,8 +65,8 @@ class ResidualBlock(nn.Module):
         self.temporal_conv = TemporalConv(channels_out, backend)
 
     def forward(self, x: Tensor, time: Tensor, frames: int) -> Tensor:
-        """x: (b f) c h w; time: b time_dim, SiLU already applied; every frame, the reference too, gets the same."""
-        shift = self.time(time).repeat_interleave(frames, dim=0)
+        """x: (b f) c h w; time: b time_dim, SiLU applied. Every frame, the reference included, gets the same time."""
+        shift = self.time(time).repeat_interleave(frames, dim=0)  # b c -> (b f) c
         hidden = self.stage_in(x)
         hidden += shift[:, :, None, None]
         x = self.skip(x) + self.stage_out(hidden)
@@ -74,7 +74,7 @@ class ResidualBlock(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest, twice the size, then a convolution."""
+    """Nearest-neighbor interpolation to twice the size, then a convolution."""
 
     def __init__(self, channels: int, backend: Backend):
         super().__init__()

@@ -1,4 +1,4 @@
-"""Which sizes belong together. Everything here raises ValueError, in one sentence, where they do not."""
+"""Checks of sizes. Every check raises ValueError if sizes do not match."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 from ..config import LATENT_CHANNELS, ModelConfig
 from .conditions import Conditions
 
-# Numbers are exact, letters free; C is the width of the context.
+# A number is an exact size, a letter any size. C is the width of the context.
 _FORMS = {
     "text": "b n C",
     "image": "b 1 C",
@@ -21,7 +21,7 @@ _FORMS = {
 
 
 def check_conditions(config: ModelConfig, conditions: Mapping[str, Tensor | None]) -> None:
-    """The conditions by themselves, named and shaped as for UNet.forward."""
+    """Checks the conditions by themselves. Names and shapes as in UNet.forward."""
     given = {name: value for name in _FORMS if (value := conditions.get(name)) is not None}
     for name, value in given.items():
         axes = _FORMS[name].replace("C", str(config.context_dim)).split()
@@ -47,7 +47,7 @@ def _check_multiple(name: str, value: Tensor, multiple: int, unit: str) -> None:
 
 
 def check_clip(config: ModelConfig, x: Tensor, conditions: Conditions) -> None:
-    """The latents, and the clip that the conditions were embedded for."""
+    """Checks the latents x, and that the conditions were embedded for a clip of their size."""
     if not _fits(x, ["b", str(LATENT_CHANNELS), "f", "h", "w"]):
         raise ValueError(f"x has shape {list(x.shape)}: give latents, b {LATENT_CHANNELS} f h w")
     _check_multiple("x", x, config.latent_multiple, "in latent units, an eighth of the pixels")

@@ -1,4 +1,4 @@
-"""The temporal module, Transformer or Mamba inside."""
+"""The temporal module, with a Transformer or a Mamba inside."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .transformer import TemporalBlock
 
 
 class TemporalModule(nn.Module):
-    """Works over the reference frame and all frames of the clip, at each place.
+    """Models the reference frame and all frames of the clip at each place. Its normalization spans all frames.
 
-    Source: UniAnimate, section 3.2, temporal modeling manners. Its normalization spans all frames together.
+    Source: UniAnimate, section 3.2, temporal modeling manners.
     """
 
     def __init__(self, channels: int, width: int, config: ModelConfig, backend: Backend):
@@ -28,8 +28,8 @@ class TemporalModule(nn.Module):
         self.proj_out = backend.linear(width, channels)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
-        """x: (b f) c h w."""
+        """x and result: (b f) c h w."""
         normed = self.norm(rearrange(x, "(b f) c h w -> b c f (h w)", f=frames))
-        tokens = self.proj_in(rearrange(normed, "b c f n -> b f n c"))
+        tokens = self.proj_in(rearrange(normed, "b c f n -> b f n c"))  # n places
         tokens = self.proj_out(self.block(tokens))
         return x + rearrange(tokens, "b f (h w) c -> (b f) c h w", h=x.shape[2])

@@ -10,7 +10,7 @@ from .backend import MAX_SEQUENCES, Backend
 
 
 class SelfAttention(nn.Module):
-    """Every token attends to all tokens of its sequence; q, k, v come from one product. Frames pass in pieces."""
+    """Every token attends to all tokens of its sequence. Frames are processed in pieces."""
 
     def __init__(self, width: int, heads: int, backend: Backend):
         super().__init__()
@@ -20,7 +20,7 @@ class SelfAttention(nn.Module):
         self.out = backend.linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: b n c."""
+        """x and result: b n c."""
         qkv_and_result = 4 * x[0].numel() * x.element_size()
         return self.backend.in_pieces(self._attend, x, qkv_and_result)
 
@@ -41,16 +41,16 @@ class CrossAttention(nn.Module):
         self.out = backend.linear(width, width)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x: (b f) n c; context: b m context_dim."""
+        """x and result: (b f) n c; context: b m context_dim."""
         frames = len(x) // len(context)
-        q = rearrange(self.q(x), "(b f) n c -> b (f n) c", f=frames)
+        q = rearrange(self.q(x), "(b f) n c -> b (f n) c", f=frames)  # all frames query one context
         k, v = self.kv(context).chunk(2, dim=-1)
         attended = self.attention(q, k, v, self.heads)
         return self.out(rearrange(attended, "b (f n) c -> (b f) n c", f=frames))
 
 
 class FrameAttention(nn.Module):
-    """At every place, each frame attends to all frames. There are no positions and there is no mask."""
+    """Each frame attends to all frames at the same place, without positions and without a mask."""
 
     def __init__(self, width: int, heads: int, backend: Backend):
         super().__init__()
@@ -60,21 +60,21 @@ class FrameAttention(nn.Module):
         self.out = backend.linear(width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: b f n c, n places. Places pass in pieces, each a batch of short sequences."""
+        """x and result: b f n c, n places. Places are processed in pieces, each a batch of short sequences."""
         batch, frames, _, width = x.shape
         qkv_and_result = 4 * batch * frames * width * x.element_size()
         most = MAX_SEQUENCES // (batch * self.heads)
         return self.backend.in_pieces(self._attend, x, qkv_and_result, dim=2, most=most)
 
     def _attend(self, x: Tensor) -> Tensor:
-        qkv = rearrange(self.qkv(x), "b f n c -> (b n) f c")  # sequences are read in place, whatever their strides
+        qkv = rearrange(self.qkv(x), "b f n c -> (b n) f c")  # a view if attention takes strides
         q, k, v = qkv.chunk(3, dim=-1)
         attended = self.backend.frame_attention(q, k, v, self.heads)
         return self.out(rearrange(attended, "(b n) f c -> b f n c", b=len(x)))
 
 
 class FeedForward(nn.Module):
-    """GEGLU, four times as wide inside. Tokens pass in pieces, since the inside is eight times as large as they are.
+    """GEGLU with an inner width of 4c. Tokens are processed in pieces: value and gate together take 8c.
 
     Source: Shazeer 2020, GLU Variants Improve Transformer, eq. 6, with the value first and the gate second.
     """
@@ -86,7 +86,7 @@ class FeedForward(nn.Module):
         self.out = backend.linear(4 * width, width)
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: ... c."""
+        """x and result: ... c."""
         tokens = x.reshape(-1, x.shape[-1])
         widest = 8 * tokens.shape[-1] * tokens.element_size()
         return self.backend.in_pieces(self._transform, tokens, widest).view(x.shape)
@@ -97,6 +97,8 @@ class FeedForward(nn.Module):
 
 
 class SpatialBlock(nn.Module):
+    """Self-attention, cross-attention to the context, feed-forward; each behind a norm and added to its input."""
+
     def __init__(self, width: int, context_dim: int, heads: int, backend: Backend):
         super().__init__()
         self.norm1 = backend.layer_norm(width)
@@ -113,7 +115,7 @@ class SpatialBlock(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """Two self-attentions over frames: the second stands where a spatial block attends to the context."""
+    """Two self-attentions over frames, then a feed-forward. The second replaces a spatial block's cross-attention."""
 
     def __init__(self, width: int, heads: int, backend: Backend):
         super().__init__()
@@ -141,7 +143,7 @@ class SpatialTransformer(nn.Module):
         self.proj_out = backend.linear(channels, channels)
 
     def forward(self, x: Tensor, context: Tensor) -> Tensor:
-        """x: (b f) c h w; context: b m context_dim."""
-        tokens = rearrange(self.norm(x), "n c h w -> n (h w) c")
+        """x and result: (b f) c h w; context: b m context_dim."""
+        tokens = rearrange(self.norm(x), "n c h w -> n (h w) c")  # places become tokens
         tokens = self.proj_out(self.block(self.proj_in(tokens), context))
         return x + rearrange(tokens, "n (h w) c -> n c h w", h=x.shape[2])

@@ -1,4 +1,4 @@
-"""Made-up networks in the place of downloaded ones, and small videos. They prove wiring, never a number."""
+"""Made-up networks instead of downloaded ones, and small videos. They prove wiring, never a value."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from unianimate_core.evaluation.weights import WeightFile
 from unianimate_core.media.video import video_writer
 
 
-class TellingNetwork(nn.Module):
-    """Takes what I3D takes, and answers with the size, options and range of what it was given."""
+class ReportingNetwork(nn.Module):
+    """Takes the input of I3D, and returns its size, options and range as features."""
 
     def forward(self, x: Tensor, rescale: bool = False, resize: bool = False, return_features: bool = False) -> Tensor:
-        told = [float(x.shape[1]), float(x.shape[2]), float(x.shape[3]), float(x.shape[4])]
-        told += [float(rescale), float(resize), float(return_features)]
-        told += [float(x.min()), float(x.max()), float(x.mean())]
-        return torch.tensor([told])
+        seen = [float(x.shape[1]), float(x.shape[2]), float(x.shape[3]), float(x.shape[4])]
+        seen += [float(rescale), float(resize), float(return_features)]
+        seen += [float(x.min()), float(x.max()), float(x.mean())]
+        return torch.tensor([seen])
 
 
 @cache
-def _telling_network() -> torch.jit.ScriptModule:
-    return torch.jit.script(TellingNetwork())
+def _reporting_network() -> torch.jit.ScriptModule:
+    return torch.jit.script(ReportingNetwork())
 
 
 def write_i3d(folder: Path) -> WeightFile:
-    """A stand-in for I3D's file, and the entry that makes it count as the published one."""
+    """Writes a stand-in for I3D's file. Returns the entry under which it counts as the published one."""
     path = folder / "i3d_torchscript.pt"
-    _telling_network().save(str(path))
+    _reporting_network().save(str(path))
     return entry_of(path, "FVD")
 
 
@@ -43,7 +43,7 @@ def entry_of(path: Path, metric: str) -> WeightFile:
 
 
 def moving_square(frames: int, height: int = 48, width: int = 64, level: int = 200) -> list[np.ndarray]:
-    """A square that moves by two pixels a frame."""
+    """A square that moves by two pixels per frame."""
     images = [np.full((height, width, 3), 40, np.uint8) for _ in range(frames)]
     for index, image in enumerate(images):
         start = 2 * index % (width - 16)
@@ -60,7 +60,7 @@ def write_video(path: Path, frames: Sequence[np.ndarray]) -> Path:
 
 
 def write_images(folder: Path, frames: Sequence[np.ndarray]) -> Path:
-    """A video as a folder of PNG."""
+    """Writes a video as a folder of PNG images."""
     import cv2
 
     folder.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Intervals of means over videos."""
+"""Bootstrap intervals over videos."""
 
 from __future__ import annotations
 
@@ -48,21 +48,21 @@ def test_another_seed_draws_other_videos():
 
 
 def test_identical_videos_are_left_out_of_the_mean_and_counted():
-    """Their PSNR is infinite; one of them would hide all others."""
+    """Their PSNR is infinite. One of them would hide all others."""
     estimate = mean_estimate([20.0, math.inf, 30.0])
     assert (estimate.value, estimate.videos, estimate.infinite) == (25.0, 3, 1)
     assert 20 <= estimate.low <= estimate.high <= 30
     assert estimate.shown(1) == "25.0 [20.0, 30.0] (1 of 3 identical)"
 
 
-def test_nothing_but_identical_videos_is_infinite():
+def test_the_mean_of_identical_videos_alone_is_infinite():
     estimate = mean_estimate([math.inf, math.inf])
     assert (estimate.value, estimate.infinite) == (math.inf, 2)
     assert estimate.shown(2) == "inf (2 of 2 identical)"
 
 
 def test_one_video_has_no_interval():
-    """Instead of one of width 0, which would claim certainty."""
+    """An interval of width 0 would claim certainty."""
     estimate = mean_estimate([3.25])
     assert estimate.value == 3.25
     assert math.isnan(estimate.low)
@@ -70,13 +70,13 @@ def test_one_video_has_no_interval():
     assert estimate.shown(1) == "3.2"
 
 
-def test_the_mean_is_of_what_is_finite():
+def test_the_mean_skips_infinite_values():
     assert finite_mean([1.0, 2.0, math.inf]) == 1.5
     assert finite_mean([math.inf]) == math.inf
 
 
 def test_a_centered_interval_lies_around_the_number_itself():
-    """The largest of some videos never grows by drawing them again: percentiles alone would lie below it."""
+    """Resampling never raises the maximum, so plain percentiles would lie below it."""
     numbers = np.random.default_rng(0).normal(size=30)
     estimate = centered_estimate(lambda videos: float(numbers[videos].max()), 30)
     assert estimate.value == numbers.max()
@@ -92,7 +92,7 @@ def test_a_centered_interval_of_a_mean_is_nearly_the_plain_one():
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"draws": 0}, "0 bootstrap draws were asked for"), ({"level": 95}, "the level is 95: give more than 0")],
+    [({"draws": 0}, "draws is 0: give at least 1"), ({"level": 95}, "the level is 95: give more than 0")],
 )
 def test_impossible_settings_are_refused(options, message):
     with pytest.raises(ValueError, match=message):

@@ -1,4 +1,4 @@
-"""Seams and drift are seen where they are, and only there."""
+"""The metrics find seams and drift, and nothing else."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def test_steady_motion_has_no_seam():
     assert seam.worst == pytest.approx(1, abs=0.1)
 
 
-def test_a_jump_at_the_hand_over_is_seen_and_one_within_a_segment_is_not():
-    """The second is the dancer's own; only what happens at seams is the chain's doing."""
+def test_a_jump_counts_at_a_seam_and_not_within_a_segment():
+    """A jump within a segment is the dancer's motion. Only a jump at a seam comes from the chain."""
     changes = frame_changes(moving_square())
     at_seams, within = changes.copy(), changes.copy()
     at_seams[[seam - 1 for seam in SEAMS]] *= 3
@@ -50,7 +50,7 @@ def test_a_video_of_one_segment_has_no_seam():
 
 @given(st.integers(1, 6))
 def test_brightness_that_grows_with_each_segment_is_drift(step):
-    """By as much as it grows: the mean by `step`, the deviation not at all, so 1/sqrt 2 of it."""
+    """The mean grows by `step` and the deviation not at all, so the distance grows by step / sqrt 2."""
     video = moving_square()
     for index, frames in enumerate(SEGMENTS):
         for frame in frames:
@@ -62,12 +62,12 @@ def test_brightness_that_grows_with_each_segment_is_drift(step):
     assert found.end - found.start == pytest.approx(3 * step / 2**0.5, rel=0.1)
 
 
-def test_the_reference_itself_is_at_no_distance():
+def test_the_reference_has_distance_0():
     video = moving_square(1)
     assert color_distances(video, video[0]).tolist() == [0]
 
 
-def test_blur_is_less_detail():
+def test_blur_lowers_detail():
     (sharp,) = moving_square(1)
     soft = sharp.reshape(24, 2, 32, 2, 3).mean((1, 3)).astype(np.uint8).repeat(2, 0).repeat(2, 1)
     sharp_detail, soft_detail, flat = detail([sharp, soft, np.full_like(sharp, 7)])

@@ -20,7 +20,7 @@ pytest.importorskip("tqdm")
 
 @pytest.fixture
 def folders(tmp_path):
-    """Four videos each, the results a little too dark by more and more; the first is exact."""
+    """Four videos each. The first result is exact, and each of the others is darker than the one before."""
     results, truth = tmp_path / "results", tmp_path / "truth"
     for index in range(4):
         write_images(truth / f"clip{index}", moving_square(20))
@@ -54,15 +54,15 @@ def test_a_folder_against_itself_is_perfect(folders, capsys):
     assert table == {"metric": "95%", "L1": "0.0000", "PSNR": "inf", "PSNR*": "inf", "SSIM": "1.0000"}
 
 
-def test_the_json_holds_every_video_and_is_json(folders, tmp_path, capsys):
-    """Infinity has no form in JSON; many readers refuse the whole file."""
+def test_the_json_holds_every_video_and_is_valid(folders, tmp_path, capsys):
+    """JSON has no infinity, and many readers refuse a file with one."""
     path = tmp_path / "report.json"
     command = ["evaluate", *map(str, folders), "--json", str(path), "--seed", "3", "--resize", "32x24"]
     assert main(command) == 0
     assert f"wrote {path}" in capsys.readouterr().out
 
     def refuse(constant):
-        pytest.fail(f"{constant} is no JSON")
+        pytest.fail(f"{constant} is not JSON")
 
     report = json.loads(path.read_text(), parse_constant=refuse)
     assert report["settings"]["seed"] == 3
@@ -88,8 +88,8 @@ def test_long_and_short_videos_weigh_the_same(tmp_path):
     assert evaluation.estimates["l1"].value == pytest.approx(100 / 12 / 255 / 2, rel=1e-6)
 
 
-def test_every_metric_goes_the_way_its_arrow_says(folders):
-    """Darker by more is worse by all of them."""
+def test_every_metric_has_the_direction_of_its_arrow(folders):
+    """A darker result is worse by every metric."""
     names = tuple(name for name in METRICS if name in FRAME_METRICS and name != "psnr_published")
     videos = evaluate(*folders, EvaluationSettings(names)).videos
     for name in names:
@@ -98,7 +98,7 @@ def test_every_metric_goes_the_way_its_arrow_says(folders):
 
 
 def test_fvd_takes_whole_clips_of_sixteen_frames(folders, tmp_path, monkeypatch):
-    """Wiring only: the network is made up. Of 20 frames the last 4 make no clip."""
+    """Proves wiring only, with a made-up network. The last 4 of 20 frames make no clip."""
     weights = tmp_path / "weights"
     weights.mkdir()
     monkeypatch.setattr(fvd, "I3D", write_i3d(weights))
@@ -116,12 +116,12 @@ def test_fvd_refuses_videos_shorter_than_a_clip(tmp_path, monkeypatch):
     monkeypatch.setattr(fvd, "I3D", write_i3d(tmp_path))
     for folder in ("results", "truth"):
         write_images(tmp_path / folder / "a", moving_square(15))
-    with pytest.raises(ValueError, match="a has 15 frames, FVD takes clips of 16: leave fvd out"):
+    with pytest.raises(ValueError, match="a has 15 frames, FVD needs at least 16: leave out fvd"):
         evaluate(tmp_path / "results", tmp_path / "truth", EvaluationSettings(("fvd",), weights=tmp_path))
 
 
-def test_seams_and_drift_are_of_the_result(tmp_path):
-    """A chain of three segments that turns brighter by 6 steps at each hand-over; between them the square moves."""
+def test_seams_and_drift_are_measured_on_the_result(tmp_path):
+    """Three segments, each 6 steps brighter than the one before. Within a segment the square moves."""
     images = moving_square(25)
     chained = [image + 6 * np.uint8(max(index - 1, 0) // 8) for index, image in enumerate(images)]
     write_images(tmp_path / "results" / "a", chained)
@@ -135,26 +135,24 @@ def test_seams_and_drift_are_of_the_result(tmp_path):
 
 
 def test_seams_need_the_length_of_the_segments():
-    with pytest.raises(
-        ValueError, match="seam and drift are of chained segments: give their length with --segment-len"
-    ):
+    with pytest.raises(ValueError, match="seam and drift need the length of the segments: give --segment-length"):
         EvaluationSettings(("seam",))
 
 
 @pytest.mark.parametrize("metric", ["lpips", "fvd"])
-def test_missing_weights_are_found_out_before_anything_is_measured(folders, tmp_path, capsys, metric):
-    """And nothing is downloaded."""
+def test_missing_weights_are_reported_before_anything_is_measured(folders, tmp_path, capsys, metric):
+    """Nothing is downloaded either."""
     assert main(["evaluate", *map(str, folders), "--metrics", "l1", metric, "--weights", str(tmp_path)]) == 2
     error = capsys.readouterr().err.splitlines()[-1]
     assert error.startswith(f"error: {metric.upper()} needs ")
     assert f"which is not in {tmp_path}: download it from https://" in error
 
 
-def test_a_pair_that_does_not_fit_is_found_out_before_anything_is_measured(folders):
+def test_a_mismatched_pair_is_reported_before_anything_is_measured(folders):
     measured = []
     write_video(folders[0] / "z.mp4", moving_square(3))
     write_video(folders[1] / "z.mp4", moving_square(4))
-    with pytest.raises(ValueError, match="z has 3 frames as a result and 4 in truth"):
+    with pytest.raises(ValueError, match="z has 3 frames, the true video 4"):
         evaluate(*folders, progress=lambda *done: measured.append(done))
     assert not measured
 
@@ -162,7 +160,7 @@ def test_a_pair_that_does_not_fit_is_found_out_before_anything_is_measured(folde
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--metrics", "fid"], "'fid' is no metric: choose of l1, psnr, psnr_star, ssim, lpips, fvd"),
+        (["--metrics", "fid"], "'fid' is not a metric: choose from l1, psnr, psnr_star, ssim, lpips, fvd"),
         (["--resize", "256"], "the size is '256': give WIDTHxHEIGHT"),
         (["--seed", "-1"], "the seed is -1: give 0 or more"),
         (["--segment-length", "9"], "add seam and drift to --metrics, or leave out --segment-length"),
@@ -175,14 +173,14 @@ def test_a_users_mistake_is_one_sentence_and_exit_code_2(folders, capsys, option
 
 
 def test_two_single_videos_have_no_interval(tmp_path, capsys):
-    """One video says nothing of how others would come out."""
+    """One video does not show how much others vary."""
     files = [write_video(tmp_path / f"{name}.mp4", moving_square(3)) for name in ("result", "truth")]
     assert main(["evaluate", *map(str, files), "--metrics", "ssim"]) == 0
     assert capsys.readouterr().out.splitlines()[-1].split() == ["SSIM", "↑", "1.0000"]
 
 
-def test_psnr_is_that_of_the_decoded_frames(tmp_path):
-    """Of the file, not of what was given to the encoder."""
+def test_psnr_is_measured_on_decoded_frames(tmp_path):
+    """On the frames of the file, not on the encoder's input."""
     from unianimate_core.evaluation.folders import VideoPair, read_clips
 
     noisy = [np.random.default_rng(seed).integers(256, size=(48, 64, 3), dtype=np.uint8) for seed in range(3)]

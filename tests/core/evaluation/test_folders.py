@@ -28,8 +28,8 @@ def only_pair(folders):
     return pair
 
 
-def test_videos_are_paired_by_name_whatever_their_format(folders):
-    """Results are often stored otherwise than the data set; other files beside them are no videos."""
+def test_videos_of_any_format_are_paired_by_name(folders):
+    """Results and data set often differ in format. Other files in the folders are ignored."""
     results, truth = folders
     write_video(results / "b.mkv", moving_square(2))
     write_images(results / "a.1", moving_square(2))
@@ -42,7 +42,7 @@ def test_videos_are_paired_by_name_whatever_their_format(folders):
     assert pairs == [("a.1", "a.1", "a.1.mp4"), ("b", "b.mkv", "b.mp4")]
 
 
-def test_two_videos_are_a_pair_of_their_own(folders):
+def test_two_files_are_a_pair(folders):
     results, truth = folders
     result = write_video(results / "a.mp4", moving_square(2))
     other = write_video(truth / "b.mp4", moving_square(2))
@@ -81,8 +81,8 @@ def test_reading_holds_one_clip_at_a_time(folders, monkeypatch):
     assert len(read) == 2 * 16
 
 
-def test_resizing_makes_both_the_size_asked_for(folders):
-    """And averages where it makes smaller: a fine pattern turns gray, not black or white."""
+def test_resizing_gives_both_the_requested_size(folders):
+    """Shrinking averages: a fine pattern turns gray, not black or white."""
     results, truth = folders
     stripes = np.zeros((64, 128, 3), np.uint8)
     stripes[:, ::2] = 255
@@ -96,7 +96,7 @@ def test_resizing_makes_both_the_size_asked_for(folders):
     torch.testing.assert_close(white, torch.ones_like(white))
 
 
-def test_a_folder_of_images_is_as_long_as_it_has_images(folders):
+def test_the_length_of_a_folder_is_its_number_of_images(folders):
     path = write_images(folders[0] / "a", moving_square(3))
     (path / "Thumbs.db").write_text("")
     info = extent(path)
@@ -107,13 +107,13 @@ def test_a_folder_of_images_is_as_long_as_it_has_images(folders):
 @pytest.mark.parametrize(
     ("result", "truth", "message"),
     [
-        (moving_square(4), moving_square(5), "a has 4 frames as a result and 5 in truth"),
-        (moving_square(5), moving_square(4), "a has 5 frames as a result and 4 in truth"),
-        (moving_square(2, 64), moving_square(2), r"frame 0 of a is 64x64 as a result and 64x48 in truth .*--resize"),
+        (moving_square(4), moving_square(5), "a has 4 frames, the true video 5"),
+        (moving_square(5), moving_square(4), "a has 5 frames, the true video 4"),
+        (moving_square(2, 64), moving_square(2), r"frame 0 of a is 64x64, that of the true video 64x48 .*--resize"),
     ],
 )
-def test_videos_that_do_not_fit_are_refused_at_once_and_while_reading(folders, result, truth, message):
-    """At once where the files tell; some do not say how many frames they have."""
+def test_mismatched_videos_are_refused_at_once_and_while_reading(folders, result, truth, message):
+    """At once if the files state their length, else while reading."""
     write_video(folders[0] / "a.mp4", result)
     write_images(folders[1] / "a", truth)
     pair = only_pair(folders)
@@ -126,7 +126,7 @@ def test_videos_that_do_not_fit_are_refused_at_once_and_while_reading(folders, r
 def test_images_of_changing_size_are_refused(folders):
     for folder in folders:
         write_images(folder / "a", [*moving_square(2), *moving_square(1, 64, 64)])
-    with pytest.raises(ValueError, match="frame 2 of a has another size than frame 0"):
+    with pytest.raises(ValueError, match="frame 2 of a differs in size from frame 0"):
         list(read_clips(only_pair(folders), (32, 32), 16))
 
 
@@ -153,12 +153,12 @@ def test_two_videos_of_one_name_are_refused(folders):
 def test_empty_and_absent_folders_are_refused(folders):
     results, truth = folders
     write_video(truth / "a.mp4", moving_square(1))
-    with pytest.raises(ValueError, match="results holds no videos: give one that has"):
+    with pytest.raises(ValueError, match="results holds no videos: give one with videos"):
         pair_videos(results, truth)
     with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent"):
         pair_videos(results / "absent", truth)
     (results / "0.png").write_text("")
-    with pytest.raises(ValueError, match="holds no videos: put the images of each video into a folder of their own"):
+    with pytest.raises(ValueError, match="holds no videos: put the images of each video into its own folder"):
         pair_videos(results, truth)
 
 

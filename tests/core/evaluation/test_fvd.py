@@ -1,4 +1,4 @@
-"""The Frechet distance against closed forms and scipy; the network's wiring with a stand-in of made-up weights."""
+"""The Frechet distance against closed forms and scipy, and the network's wiring on a stand-in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from unianimate_core.evaluation.fvd import InflatedInception, frechet_distance, 
 
 
 def by_definition(a: np.ndarray, b: np.ndarray) -> float:
-    """With the matrix square root of the product of both covariances."""
+    """The distance by the matrix square root of the product of both covariances."""
     covariances = [np.cov(features, rowvar=False) for features in (a, b)]
     root = scipy.linalg.sqrtm(covariances[0] @ covariances[1]).real
     return float(((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root))
@@ -42,18 +42,18 @@ def test_the_distance_of_numbers_is_its_closed_form():
     assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-12)
 
 
-def test_features_that_vary_apart_add_up():
-    """Covariances on the diagonal commute, and each feature counts alone."""
+def test_independent_features_add_up():
+    """Diagonal covariances commute, so each feature contributes on its own."""
     a = np.array([[1, 0], [-1, 0], [0, 2], [0, -2]], dtype=float)
     b = np.array([[3.5, 0], [-2.5, 0], [0.5, 1], [0.5, -1]])
     spreads = a.std(0, ddof=1) - b.std(0, ddof=1)
     assert frechet_distance(a, b) == pytest.approx(0.25 + (spreads**2).sum(), rel=1e-12)
 
 
-def test_fewer_clips_than_features_are_exact_too():
-    """50 videos against 400 features: the covariance has no inverse, and sqrtm turns complex there.
+def test_the_distance_is_exact_for_fewer_clips_than_features():
+    """With 50 videos and 400 features the covariance has no inverse, and sqrtm returns complex values.
 
-    Rotating them into the few directions that vary must not change the distance.
+    Embedding few features in a wider space must not change the distance.
     """
     a, b = normal(0, 5), normal(1, 4)
     wide = np.linalg.qr(np.random.default_rng(2).normal(size=(400, 6)))[0].T
@@ -68,12 +68,12 @@ def test_equal_sets_are_at_distance_0(seed, count):
 
 
 def test_one_clip_has_no_distribution():
-    with pytest.raises(ValueError, match="FVD needs at least 2 clips in either folder, there are 1: leave fvd out"):
+    with pytest.raises(ValueError, match="FVD needs at least 2 clips in each folder, there are 1: leave out fvd"):
         frechet_distance(normal(0, 1), normal(1, 5))
 
 
 def test_the_estimate_draws_whole_videos_in_pairs():
-    """Clips of one video go together; the number itself is of all clips."""
+    """A draw takes all clips of a video. The value comes from all clips."""
     results, truths = ([normal(seed + index, 2 + index % 3) for index in range(8)] for seed in (0, 100))
     estimate = fvd_estimate(results, truths, seed=0, draws=50, level=0.95)
     assert estimate.value == frechet_distance(np.concatenate(results), np.concatenate(truths))
@@ -83,13 +83,13 @@ def test_the_estimate_draws_whole_videos_in_pairs():
 
 @pytest.fixture
 def stand_in(tmp_path, monkeypatch):
-    """A folder with a made-up network in the place of I3D."""
+    """A folder with a made-up network instead of I3D."""
     monkeypatch.setattr(fvd, "I3D", write_i3d(tmp_path))
     return tmp_path
 
 
 def test_the_network_sees_a_square_clip_between_minus_one_and_one(stand_in):
-    """As the original network was fed; then its own rescaling and resizing must stay off."""
+    """The original network's input. Its own rescaling and resizing must stay off."""
     clip = torch.zeros(16, 3, 40, 60)
     clip[..., 30:] = 1
     features = InflatedInception(stand_in)(clip)
@@ -104,7 +104,7 @@ def test_a_missing_network_is_named_with_its_folder_and_source(tmp_path):
 
 
 def test_another_file_of_that_name_is_never_opened(tmp_path):
-    """TorchScript is code: only what has the published hash may run."""
+    """TorchScript is code, so only the file with the published hash may run."""
     write_i3d(tmp_path)
     with pytest.raises(ValueError, match=r"is not the published i3d_torchscript\.pt .* download it again"):
         InflatedInception(tmp_path)

@@ -1,4 +1,4 @@
-"""L1, PSNR, PSNR* and SSIM against formulae written out by hand, and against scikit-image."""
+"""L1, PSNR, PSNR* and SSIM against formulas and scikit-image."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_l1_is_the_mean_absolute_difference(images):
 
 
 def test_psnr_agrees_with_scikit_image(images):
-    """It widens 8-bit arrays before it subtracts them, as one must."""
+    """scikit-image widens 8-bit arrays before it subtracts them."""
     result, truth = images
     expected = [peak_signal_noise_ratio(b, a) for a, b in zip(result, truth, strict=True)]
     np.testing.assert_allclose(psnr(*map(as_frames, images)), expected, rtol=1e-12)
@@ -53,7 +53,7 @@ def test_psnr_star_is_psnr_on_frames_read_from_files(images):
 
 
 def test_psnr_rounds_to_8_bits_and_psnr_star_does_not():
-    """A third of a level is lost in a file, and is 1/765 to the network."""
+    """A third of a level is lost in an 8-bit file, and is 1/765 in float."""
     truth = torch.full((1, 3, 8, 8), 100 / 255, dtype=torch.float64)
     result = truth + 1 / (3 * 255)
     assert psnr(result, truth).item() == math.inf
@@ -77,7 +77,7 @@ def test_large_differences_do_not_wrap_around(level):
 
 
 def test_psnr_published_wraps_as_8_bit_arrays_do(images):
-    """What it is for: comparing with columns that were computed so."""
+    """It reproduces columns that were computed with this overflow."""
     result, truth = images
     error = ((result - truth) ** 2).mean((1, 2, 3))  # uint8 throughout, wrapping twice
     expected = 20 * np.log10(255 / np.sqrt(error))
@@ -85,7 +85,7 @@ def test_psnr_published_wraps_as_8_bit_arrays_do(images):
 
 
 def test_psnr_published_cannot_fall_below_24_decibels():
-    """And so says little: unrelated images look fairly alike."""
+    """It rates even unrelated images as similar."""
     generator = np.random.default_rng(0)
     unrelated = [as_frames(generator.integers(256, size=(4, 32, 32, 3), dtype=np.uint8)) for _ in range(2)]
     assert psnr(*unrelated).max() < 8
@@ -102,7 +102,7 @@ def test_l1_published_depends_on_the_size_of_the_image():
 
 @pytest.mark.parametrize("size", [(7, 7), (24, 33), (64, 48)])
 def test_ssim_agrees_with_scikit_image(size):
-    """On its defaults, which the published tables used, for images as gray as ours."""
+    """With scikit-image's defaults, which the published tables used, on the same gray images."""
     result, truth = similar_images(0, 2, *size)
     gray = [images / 255 @ (0.299, 0.587, 0.114) for images in (result, truth)]
     expected = [structural_similarity(a, b, data_range=1) for a, b in zip(*gray, strict=True)]
@@ -123,14 +123,14 @@ def test_equal_frames_are_perfect(seed):
 
 
 @given(st.integers(0, 2**32 - 1))
-def test_no_metric_knows_which_is_the_truth(seed):
+def test_every_metric_is_symmetric(seed):
     result, truth = map(as_frames, similar_images(seed, 2, 9, 8))
     for name, metric in FRAME_METRICS.items():
         torch.testing.assert_close(metric(result, truth), metric(truth, result), msg=name)
 
 
 def test_each_frame_is_measured_alone():
-    """Else a bad frame would count in its neighbors."""
+    """A bad frame must not affect its neighbors."""
     result, truth = map(as_frames, similar_images(0, 3))
     for metric in FRAME_METRICS.values():
         alone = torch.cat([metric(a, b) for a, b in zip(result.split(1), truth.split(1), strict=True)])

@@ -1,4 +1,4 @@
-"""LPIPS with made-up backbone weights: that the package gets them all, and what it is fed. No word on its numbers."""
+"""LPIPS with made-up backbone weights. Proves the loading and the input range, not its values."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def frames(seed: int, count: int = 2) -> torch.Tensor:
 
 
 def test_the_backbone_has_the_weights_of_the_file(distance, folder):
-    """Else it would measure by random features and nobody would see it."""
+    """With random weights the values would be wrong without an error."""
     published = torch.load(folder / "alexnet-owt-7be5be79.pth")
     own = distance.network.net.state_dict()
     assert len(own) == 10
@@ -45,8 +45,8 @@ def test_the_backbone_has_the_weights_of_the_file(distance, folder):
         assert torch.equal(tensor, published[f"features.{name.split('.', 1)[1]}"])
 
 
-def test_the_linear_weights_are_those_the_package_brings(distance):
-    """Trained on people's judgements; they are not negative."""
+def test_the_linear_weights_come_from_the_package(distance):
+    """Trained on human judgments, they are not negative."""
     assert all(
         (layer.model[1].weight >= 0).all() and layer.model[1].weight.sum() > 0 for layer in distance.network.lins
     )
@@ -57,8 +57,8 @@ def test_equal_frames_are_at_distance_0_and_others_are_not(distance):
     assert (distance(frames(0), frames(1)) > 0).all()
 
 
-def test_frames_are_fed_between_minus_one_and_one(distance):
-    """The published tables fed 0 to 1, which is another metric."""
+def test_the_network_gets_frames_between_minus_one_and_one(distance):
+    """The published tables used 0 to 1, which is another metric."""
     expected = distance.network(2 * frames(0) - 1, 2 * frames(1) - 1).flatten().double()
     torch.testing.assert_close(distance(frames(0), frames(1)), expected, rtol=1e-5, atol=1e-7)
 
@@ -83,13 +83,13 @@ def test_a_damaged_download_is_refused(tmp_path):
         PerceptualDistance("vgg", tmp_path)
 
 
-def test_published_names_bear_the_beginning_of_the_hash():
+def test_published_names_contain_the_beginning_of_the_hash():
     """PyTorch's own check of a download."""
     for file in weights.BACKBONES.values():
         assert file.sha256.startswith(file.name.removesuffix(".pth").rsplit("-", 1)[1])
 
 
-def test_without_the_package_it_says_what_to_install(tmp_path, monkeypatch):
+def test_without_the_package_the_message_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "lpips", None)
     with pytest.raises(ImportError, match=r'pip install -e "\.\[evaluation\]"'):
         PerceptualDistance("vgg", tmp_path)

@@ -1,4 +1,4 @@
-"""The downloads that the user is told of are those that the code looks for."""
+"""README lists the same weight files as the code."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def test_the_page_names_every_file_with_size_and_source(file):
 
 
 def test_the_default_folder_is_pytorchs_own(monkeypatch, tmp_path):
-    """Where VGG16 may be already."""
+    """It may hold VGG16 already."""
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     assert default_folder() == tmp_path / "hub" / "checkpoints"

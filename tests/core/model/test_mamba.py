@@ -1,10 +1,9 @@
-"""The temporal Mamba: the mixer of its family, and its block in the network."""
+"""The temporal Mamba: its mixer, its block, and the network built of them."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from benchmarks.report import RELEASED
-from tests.core.model.test_network import OnDemand, on_demand
 from tests.support.mamba import mamba_config, mamba_unet
+from tests.support.on_demand import give_weights, host_operations
 from tests.support.recorded import conditions, latents, tensor, text
 from tests.support.scan import by_definition
 from unianimate_core.config import MambaConfig
@@ -47,7 +46,7 @@ def mixer_of(width: int = 24, **settings) -> BidirectionalMamba:
 
 
 def written_out(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
-    """The mixer step by step in double precision, with explicit sums for the convolution and turned-round frames."""
+    """The mixer in double precision, with explicit sums for the convolution and reversed frames."""
     w = {name: value.double() for name, value in weights.items()}
     inner = w["D"].shape[0]
     x, z = (x.double() @ w["in_proj.weight"].T).split(inner, dim=-1)
@@ -68,11 +67,11 @@ def written_out(weights: Mapping[str, Tensor], x: Tensor) -> Tensor:
 
 
 def test_its_parameters_have_the_names_and_shapes_of_vision_mamba():
-    """So that state dicts of that family fit."""
+    """State dicts of Vision Mamba must load."""
     assert {name: tuple(x.shape) for name, x in BidirectionalMamba(320).state_dict().items()} == FAMILY
 
 
-def test_it_starts_with_the_decays_and_steps_of_the_papers():
+def test_a_new_mixer_has_the_decays_and_steps_of_the_papers():
     mixer = BidirectionalMamba(48)
     for A_log, D, dt_proj in ((mixer.A_log, mixer.D, mixer.dt_proj), (mixer.A_b_log, mixer.D_b, mixer.dt_proj_b)):
         torch.testing.assert_close(A_log.exp(), torch.arange(1.0, 17.0).expand(96, 16))
@@ -85,22 +84,22 @@ def test_it_starts_with_the_decays_and_steps_of_the_papers():
 
 @pytest.mark.parametrize("settings", [{}, {"expand": 1}, {"d_state": 5, "d_conv": 3, "expand": 3}])
 @pytest.mark.parametrize("frames", [1, 2, 17])
-def test_it_is_the_mixer_of_its_papers(settings, frames):
+def test_the_mixer_agrees_with_its_definition(settings, frames):
     mixer = mixer_of(**settings)
     x = tensor("mixer", (3, frames, 24))
     expected = written_out(mixer.state_dict(), x)
     assert (mixer(x) - expected).abs().max() / expected.abs().max() < 1e-5
 
 
-def test_an_empty_batch_and_strided_input_are_taken():
+def test_the_mixer_takes_an_empty_batch_and_strided_input():
     mixer = mixer_of()
     assert mixer(torch.empty(0, 5, 24)).shape == (0, 5, 24)
     x = tensor("mixer", (5, 3, 24)).transpose(0, 1)
     torch.testing.assert_close(mixer(x), mixer(x.contiguous()))
 
 
-def test_turning_time_round_exchanges_the_two_directions():
-    """They are alike, so neither end of a clip is favored."""
+def test_reversing_time_exchanges_the_two_directions():
+    """Both directions compute the same, so neither end of a clip is favored."""
     partner = {"A_log": "A_b_log", "D": "D_b"}
     partner |= {name.replace("_b.", "."): name for name in FAMILY if "_b." in name}
     partner |= {backward: forward for forward, backward in partner.items()}
@@ -128,8 +127,8 @@ def block_of(keep_ff: bool = False, **settings) -> MambaBlock:
     return MambaBlock(32, MambaConfig(expand=2, keep_ff=keep_ff), Backend(**settings)).requires_grad_(False)
 
 
-def test_a_closed_gate_lets_the_input_through():
-    """alpha 0: what is not trained yet changes nothing."""
+def test_a_closed_gate_returns_the_input():
+    """With alpha 0 an untrained mixer changes nothing."""
     block = block_of()
     block.alpha.zero_()
     x = tensor("block", (1, 5, 6, 32))
@@ -181,15 +180,12 @@ def test_the_network_predicts(frames):
 
 
 def test_only_layers_and_full_precision_parameters_hold_weights():
-    """A host may load the layers' weights on demand. The few others it moves, and they are read where they are used."""
+    """A host loads the weights of layers on demand. It loads the parameters outside layers at once."""
     layers = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
-    host = SimpleNamespace(**{layer.__name__: on_demand(layer) for layer in layers})
-    unet = UNet(mamba_config(), operations=host, device="meta").eval()
+    unet = UNet(mamba_config(), operations=host_operations(*layers), device="meta").eval()
     assert {name.rsplit(".", 1)[-1] for name in unet.state_dict()} == set(FULL_PRECISION)
     expected = mamba_unet()
-    for name, layer in unet.named_modules():
-        if isinstance(layer, OnDemand):
-            layer.loaded = dict(expected.get_submodule(name).named_parameters())
+    give_weights(unet, expected)
     raw = {name: x for name, x in expected.state_dict().items() if name.rsplit(".", 1)[-1] in FULL_PRECISION}
     unet.load_state_dict(raw, strict=False, assign=True)
     x, t = latents("x", 2, 128, 64), torch.tensor([941])

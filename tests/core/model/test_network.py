@@ -1,11 +1,9 @@
-"""Contracts of the network that hold whatever its weights are."""
+"""Contracts of the network that hold for any weights."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
@@ -15,6 +13,7 @@ from torch import Tensor, nn
 
 from tests.support import recorded as made_up
 from tests.support.examples import examples
+from tests.support.on_demand import give_weights, host_operations
 from tests.support.recorded import EVERYTHING, difference, tensor, text, tiny_config, tiny_unet, tiny_unet_with
 from unianimate_core.model import Conditions, UNet
 from unianimate_core.model.backend import Backend, scaled_dot_product_attention
@@ -48,7 +47,7 @@ def denoise(unet: UNet, embedded: Conditions, t: Tensor = T) -> Tensor:
 
 @pytest.mark.parametrize("split_bytes", [1, 30_000])
 def test_splitting_changes_nothing(split_bytes):
-    """Places, tokens and images are independent, so a bound on memory must not show in the result."""
+    """Places, tokens and images are independent, so a bound on memory must not change the result."""
     given = conditions(EVERYTHING)
     whole = predict(tiny_unet_with(split_bytes=None), **given)
     error = difference(predict(tiny_unet_with(split_bytes=split_bytes), **given), whole)
@@ -56,7 +55,7 @@ def test_splitting_changes_nothing(split_bytes):
 
 
 BOUND = 40_000
-# How to make each module, and a shape it takes.
+# A module's constructor, and the shape of its input.
 SPLITTERS = {
     "feed-forward": (lambda backend: FeedForward(32, backend), (2, 7, 32)),
     "frame attention": (lambda backend: FrameAttention(32, 2, backend), (2, 5, 7, 32)),
@@ -69,7 +68,7 @@ SPLITTERS = {
 @given(split_bytes=st.integers(1, 30_000), name=st.sampled_from(sorted(SPLITTERS)))
 @torch.no_grad()
 def test_each_piecewise_module_equals_the_whole(name, split_bytes):
-    """Whatever the bound, also one below a single row and one that leaves a last piece of another size."""
+    """For any bound: also one below a single row, and one that leaves a smaller last piece."""
     make, shape = SPLITTERS[name]
     whole, pieces = make(Backend(split_bytes=None)), make(Backend(split_bytes=split_bytes))
     pieces.load_state_dict(whole.state_dict())
@@ -80,7 +79,7 @@ def test_each_piecewise_module_equals_the_whole(name, split_bytes):
 @pytest.mark.parametrize(("name", "widest"), [("feed-forward", "proj"), ("frame attention", "qkv")])
 @torch.no_grad()
 def test_pieces_stay_within_the_bound(name, widest):
-    """The bound is what keeps 64 frames on a small card."""
+    """This bound lets 64 frames fit on a small GPU."""
     make, shape = SPLITTERS[name]
     module = make(Backend(split_bytes=BOUND))
     sizes: list[int] = []
@@ -94,7 +93,7 @@ def test_pieces_stay_within_the_bound(name, widest):
 
 
 def test_embedding_once_equals_embedding_at_each_step():
-    """Samplers embed a clip once; the conditions must not depend on the noise or the timestep, nor wear out."""
+    """Samplers embed a clip once. The conditions must not depend on the noise or the timestep, nor change with use."""
     unet = tiny_unet()
     given = conditions(EVERYTHING)
     with torch.no_grad():
@@ -106,7 +105,7 @@ def test_embedding_once_equals_embedding_at_each_step():
 
 
 def test_a_missing_condition_is_zeros():
-    """Absent pose, first frame, reference and image contribute zeros: the unconditional pass is made of it."""
+    """An absent pose, first frame, reference or image contributes zeros. The unconditional pass relies on it."""
     unet = tiny_unet()
     with torch.no_grad():
         alone = unet.embed(text=text())
@@ -122,7 +121,7 @@ def test_a_missing_condition_is_zeros():
 
 
 def test_a_reference_pose_needs_a_reference():
-    """Without a reference image there is nothing it could belong to."""
+    """A reference pose describes the reference image, so it is ignored without one."""
     unet = tiny_unet()
     given = conditions(["pose", "reference_pose"])
     assert torch.equal(predict(unet, **given), predict(unet, pose=given["pose"]))
@@ -130,7 +129,7 @@ def test_a_reference_pose_needs_a_reference():
 
 @pytest.mark.parametrize("name", EVERYTHING)
 def test_every_condition_counts(name):
-    """One that is dropped on the way would go unnoticed in an image."""
+    """In an image nobody would notice that a condition was lost."""
     unet = tiny_unet()
     given = conditions(EVERYTHING)
     left_out = predict(unet, **{key: value for key, value in given.items() if key != name})
@@ -139,15 +138,15 @@ def test_every_condition_counts(name):
 
 @torch.no_grad()
 def test_one_first_frame_equals_the_same_frame_repeated():
-    """Attention over equal frames gives each of them the value of one: it is embedded once, not f times."""
+    """Attention over equal frames gives each of them the value of one, so one embedding serves all frames."""
     encoder = tiny_unet().conditions.first_frame
     frame = conditions(["first_frame"])["first_frame"]
     repeated = encoder(frame.repeat(1, 1, FRAMES, 1, 1))
     torch.testing.assert_close(encoder(frame).expand_as(repeated), repeated, rtol=1e-5, atol=1e-5)
 
 
-def test_one_frame_makes_a_image():
-    """Reposing a single image is a clip of one frame."""
+def test_a_clip_may_have_one_frame():
+    """A clip of one frame reposes a single image."""
     given = conditions(EVERYTHING, frames=1)
     with torch.no_grad():
         v = tiny_unet()(latents(frames=1), T, text=text(), **given)
@@ -231,7 +230,7 @@ REFUSED = {
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_sizes_that_do_not_fit_are_refused(case):
-    """In one sentence that names the input, its value and the remedy, before anything is computed."""
+    """The message names the input, its value and the remedy, before anything is computed."""
     given, message = REFUSED[case]
     with pytest.raises(ValueError, match=message), torch.no_grad():
         tiny_unet()(**({"x": latents(), "t": T, "text": text()} | given))
@@ -240,59 +239,25 @@ def test_sizes_that_do_not_fit_are_refused(case):
 # -- hosts ------------------------------------------------------------------------------------------------------------
 
 
-class OnDemand(nn.Module):
-    """A layer as a host with weights on demand has it: they are there only while its own forward runs."""
-
-    loaded: dict[str, nn.Parameter]
-
-
-def on_demand(layer: type[nn.Module]) -> type[OnDemand]:
-    class Layer(OnDemand, layer):
-        def __init__(self, *args: Any, **kwargs: Any):
-            super().__init__(*args, **kwargs)
-            self.loaded = dict(self.named_parameters())
-            self._unload()
-
-        def reset_parameters(self) -> None:
-            """Nothing is initialized: the file brings all weights."""
-
-        def forward(self, x: Tensor) -> Tensor:
-            self._parameters.update(self.loaded)
-            result = super().forward(x)
-            self._unload()
-            return result
-
-        def _unload(self) -> None:
-            self._parameters.update(dict.fromkeys(self.loaded))
-
-    return Layer
-
-
-HOST_LAYERS = SimpleNamespace(
-    **{layer.__name__: on_demand(layer) for layer in (nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)}
-)
-
-
 def test_only_layers_touch_their_weights():
-    """A host may load weights on demand and cast them as it likes: a module that reads one itself gets None."""
-    unet = UNet(tiny_config(), operations=HOST_LAYERS, device="meta").eval()
+    """A host may load and cast weights on demand. A module that reads a weight itself would get None."""
+    host = host_operations(nn.Linear, nn.Conv2d, nn.GroupNorm, nn.LayerNorm)
+    unet = UNet(tiny_config(), operations=host, device="meta").eval()
     assert not unet.state_dict(), "every parameter belongs to a layer of the host"
-    for name, layer in unet.named_modules():
-        if isinstance(layer, OnDemand):
-            layer.loaded = dict(tiny_unet().get_submodule(name).named_parameters())
+    give_weights(unet, tiny_unet())
     given = conditions(EVERYTHING)
     assert torch.equal(predict(unet, **given), predict(tiny_unet(), **given))
 
 
 def test_constructing_costs_no_memory_on_the_meta_device():
-    """Building 1.4 billion parameters must not allocate or initialize what the file will bring."""
+    """A network of 1.4 billion parameters is built without memory, since the file brings its weights."""
     unet = UNet(tiny_config(), device="meta")
     assert all(parameter.is_meta for parameter in unet.parameters())
-    assert not list(unet.buffers()), "a buffer would be missing in the file"
+    assert not list(unet.buffers()), "the file has no buffers"
 
 
-def test_attention_is_the_hosts_choice():
-    """Spatial and frame attention are separate choices: short sequences want other kernels."""
+def test_the_host_chooses_the_attention():
+    """Spatial and frame attention are separate choices, since short sequences need other kernels."""
     calls = {"spatial": 0, "frames": 0}
 
     def counted(kind: str):
@@ -305,21 +270,23 @@ def test_attention_is_the_hosts_choice():
     unet = tiny_unet_with(attention=counted("spatial"), frame_attention=counted("frames"))
     assert torch.equal(predict(unet), predict(tiny_unet()))
     stages = 3 + 1 + 6  # with attention: on the way down, in the middle, on the way up
-    assert calls == {"spatial": 2 * stages, "frames": 2 * (stages + 1)}, "two a transformer; the stem has one as well"
+    assert calls == {"spatial": 2 * stages, "frames": 2 * (stages + 1)}, (
+        "two in each transformer, and the stem has a temporal one"
+    )
 
 
 @examples(10)
 @given(st.permutations(range(4)))
 @torch.no_grad()
-def test_attention_over_frames_knows_no_order(order):
-    """No positions, no mask: permuting the frames permutes the result. Order enters by convolutions alone."""
+def test_attention_over_frames_ignores_their_order(order):
+    """Permuting the frames permutes the result. Only convolutions carry their order."""
     attention = FrameAttention(32, 2, Backend())
     x = tensor("frames", (1, 4, 6, 32))
     torch.testing.assert_close(attention(x[:, order]), attention(x)[:, order], rtol=1e-5, atol=1e-5)
 
 
 def test_gradients_reach_every_parameter():
-    """In-place steps save memory at inference; training must still get every gradient."""
+    """In-place steps save memory at inference. Training must still get every gradient."""
     unet = tiny_unet_with().train().requires_grad_(True)
     given = conditions(EVERYTHING, frames=2)
     unet(latents(frames=2), T, text=text(), **given).square().mean().backward()

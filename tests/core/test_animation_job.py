@@ -16,7 +16,7 @@ from tests.support.media import write_video_with_sound
 from tests.support.pose_networks import recorded_image, write_detector, write_keypoint_network
 from unianimate_core import mini
 from unianimate_core.__main__ import main
-from unianimate_core.animation import AnimationJob, driving_poses, reference_pose
+from unianimate_core.animation_job import AnimationJob, driving_poses, reference_pose
 from unianimate_core.drawn_world.characters import draw_clip
 from unianimate_core.drawn_world.export import write_person
 from unianimate_core.media.image_file import read_image, write_image
