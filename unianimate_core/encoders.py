@@ -1,6 +1,6 @@
-"""OpenCLIP ViT-H/14 without a host: the image embedding and the states of the empty prompt.
+"""OpenCLIP ViT-H/14 without a host: the image embedding and the text states of the empty prompt.
 
-The released network knows no other text than the empty prompt, so there is no tokenizer here.
+The released network was trained with the empty prompt only, so there is no tokenizer.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ from torch import Tensor, nn
 
 from .checkpoint import CheckpointError, files
 from .checkpoint.identify import identify
+from .optional import LazyModule
 from .storage.content_hash import weights_hash
+
+open_clip = LazyModule("open_clip", "OpenCLIP", package="open_clip_torch", extra="clip")
 
 CLIP_FILE = "open_clip_pytorch_model.bin"
 CLIP_SOURCE = f"{CLIP_FILE} (3,944,692,325 bytes, huggingface.co/laion/CLIP-ViT-H-14-laion2B-s32B-b79K)"
@@ -26,27 +29,30 @@ IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
 
 def resize_for_clip(image: Tensor, size: int = CLIP_SIZE) -> Tensor:
-    """The image stretched to a square, without crop, in 8-bit steps as an image file would hold it. fp32.
+    """The image stretched to a square without a crop, and rounded to 8 bits as in an image file.
 
-    image: b 3 H W in [0, 1]; result b 3 size size. Bilinear, smoothed where it shrinks, as the authors' was.
+    image: b 3 H W in [0, 1]; result: b 3 size size, fp32. Bilinear with antialiasing, as the authors resize.
     """
     image = F.interpolate(image.float(), (size, size), mode="bilinear", align_corners=False, antialias=True)
     return image.mul(255).round().clamp(0, 255).div(255)
 
 
 def normalize_for_clip(image: Tensor) -> Tensor:
-    """By the mean and deviation of the images OpenCLIP was trained on. image: b 3 h w in [0, 1]."""
+    """Subtract the mean of OpenCLIP's training images and divide by their standard deviation.
+
+    image: b 3 h w in [0, 1].
+    """
     mean, std = (image.new_tensor(values)[:, None, None] for values in (IMAGE_MEAN, IMAGE_STD))
     return (image - mean) / std
 
 
 class ClipEncoder:
-    """Both encoders of one open_clip_pytorch_model.bin (or .safetensors with the same names).
+    """The image encoder and the text encoder of one open_clip_pytorch_model.bin, or .safetensors with the same names.
 
-    The weights are read at first use and kept until free(), or until the end of a `with` block.
-    device: where they are kept; dtype: that of the file unless given.
-    config: an open_clip model configuration; ViT-H/14 unless given.
-    Raises FileNotFoundError, ImportError where open_clip_torch is not installed, and at first use CheckpointError.
+    It reads the weights at first use, and keeps them until free() is called or a `with` block ends.
+    device: where the weights are and the encoders compute. dtype: of the weights; by default that of the file.
+    config: an open_clip model configuration; by default ViT-H/14.
+    Raises FileNotFoundError, ImportError if open_clip_torch is missing, and at first use CheckpointError.
     """
 
     def __init__(
@@ -60,7 +66,7 @@ class ClipEncoder:
         self.path = Path(path)
         self.device = torch.device(device)
         self.dtype = dtype
-        self._config = dict(config or _open_clip().get_model_config("ViT-H-14"))
+        self._config = dict(config or open_clip.get_model_config("ViT-H-14"))
         self._model: nn.Module | None = None
         if not self.path.is_file():
             raise FileNotFoundError(f"there is no file {self.path}: download {CLIP_SOURCE}")
@@ -85,7 +91,7 @@ class ClipEncoder:
 
     @torch.no_grad()
     def empty_text(self) -> Tensor:
-        """The states of the empty prompt after the last layer but one and the final norm: 1 77 C, fp32."""
+        """The text states of the empty prompt: 1 77 C, fp32, from the second-last layer, then the final norm."""
         tokens = torch.zeros(1, self._config["text_cfg"]["context_length"], dtype=torch.long, device=self.device)
         start_of_text = self._config["text_cfg"]["vocab_size"] - 2
         tokens[0, :2] = torch.tensor([start_of_text, start_of_text + 1])
@@ -97,14 +103,14 @@ class ClipEncoder:
         return weights_hash(self._loaded().state_dict())
 
     def to(self, device: torch.device | str) -> ClipEncoder:
-        """Move the weights, now or when they are read."""
+        """Move the weights if they are loaded, and load them there otherwise."""
         self.device = torch.device(device)
         if self._model is not None:
             self._model.to(self.device)
         return self
 
     def free(self) -> None:
-        """Let go of the weights; the next use reads them again."""
+        """Drop the weights. The next use reads them again."""
         self._model = None
 
     def _loaded(self) -> Any:
@@ -113,33 +119,22 @@ class ClipEncoder:
         return self._model
 
 
-def _open_clip() -> Any:
-    try:
-        import open_clip
-    except ImportError as error:
-        raise ImportError(
-            "the image and text encoders need open_clip_torch, which is not installed: "
-            'run pip install open_clip_torch, or pip install -e ".[clip]" in the folder of this pack'
-        ) from error
-    return open_clip
-
-
 def _load(path: Path, config: Mapping[str, Any], device: torch.device, dtype: torch.dtype | None) -> nn.Module:
     with torch.device("meta"):
-        model = _open_clip().CLIP(**config)
+        model = open_clip.CLIP(**config)
     state_dict, _ = files.read(path)
     _check(path.name, state_dict, {name: tensor.shape for name, tensor in model.state_dict().items()})
     _stop_before_last_text_layer(model)
     weights = {name: state_dict[name].to(device, dtype) for name in model.state_dict()}
     model.load_state_dict(weights, assign=True)
-    # Not among the weights: no token sees those after it.
+    # The file does not store the causal mask: no token attends to later ones.
     length = config["text_cfg"]["context_length"]
     model.attn_mask = torch.full((length, length), float("-inf"), device=device, dtype=_dtype_of(model)).triu(1)
     return model.requires_grad_(False).eval()
 
 
 def _stop_before_last_text_layer(model: Any) -> None:
-    """Make encode_text return every state before the last layer, after the final norm."""
+    """Make encode_text return the state of every token before the last layer, after the final norm."""
     model.transformer.resblocks = model.transformer.resblocks[:-1]
     model.text_projection = None
     model.text_pool_type = "none"
@@ -150,6 +145,7 @@ def _dtype_of(model: nn.Module) -> torch.dtype:
 
 
 def _check(label: str, state_dict: Mapping[str, Tensor], expected: Mapping[str, torch.Size]) -> None:
+    """Raises CheckpointError, which names the first difference, unless names and shapes are the expected ones."""
     difference = next(_differences(state_dict, expected), None)
     if difference is None:
         return

@@ -162,10 +162,12 @@ def test_an_encoder_moves_now_and_when_it_is_read(clip_file, image):
     """The pipeline keeps it in main memory while the network samples."""
     encoder = ClipEncoder(clip_file, config=CONFIG).to("meta")
     assert encoder.device == torch.device("meta")
-    assert next(encoder._loaded().parameters()).is_meta
+    assert all(tensor.is_meta for tensor in (*encoder._loaded().parameters(), encoder._loaded().attn_mask))
     here = ClipEncoder(clip_file, config=CONFIG)
     expected = here.image(image)
     assert torch.equal(here.to("cpu").image(image), expected)
+    loaded = here.to("meta")._loaded()
+    assert all(tensor.is_meta for tensor in (*loaded.parameters(), loaded.attn_mask))
 
 
 def test_the_identity_is_that_of_the_weights(clip, clip_file, tmp_path):

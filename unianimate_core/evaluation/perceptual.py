@@ -1,4 +1,4 @@
-"""LPIPS, the distance of two images as a network trained on people's judgements sees it.
+"""LPIPS, the distance of two images in the features of a network, weighted to agree with people's judgments.
 
 Source: Zhang et al. 2018, version 0.1 of its authors' package lpips.
 """
@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from ..checkpoint import files
+from ..optional import require
 from .weights import BACKBONES
 
 Backbone = Literal["vgg", "alex"]
@@ -20,20 +21,21 @@ SMALLEST_SIDE = 32
 
 
 class PerceptualDistance:
-    """LPIPS with a backbone of ImageNet weights from a folder.
+    """LPIPS with a backbone whose ImageNet weights are in a folder.
 
-    backbone: "vgg" as in the published tables, or "alex", which its authors recommend for evaluation. The numbers of
-    the two do not compare. Raises ImportError without the package lpips, and as WeightFile.locate does.
+    backbone: "vgg", as in the published tables, or "alex", which the authors of LPIPS recommend for evaluation. Never
+    compare numbers of one with numbers of the other.
+    Raises ImportError if the package lpips is missing, and the errors of WeightFile.locate.
     """
 
     def __init__(self, backbone: Backbone, folder: Path, device: torch.device | str = "cpu"):
         if backbone not in BACKBONES:
             raise ValueError(f"the LPIPS network is {backbone!r}: give {' or '.join(map(repr, BACKBONES))}")
-        lpips = _lpips()
+        lpips = require("lpips", "LPIPS", extra="evaluation")
         weights = files.read(BACKBONES[backbone].locate(folder))[0]
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", category=UserWarning, module="torchvision")
-            network = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)  # or it would download the backbone
+            network = lpips.LPIPS(net=backbone, pnet_rand=True, verbose=False)  # pnet_rand: no download
         own = {name: weights[_published_name(name)] for name in network.net.state_dict()}
         network.net.load_state_dict(own)
         self.network = network.to(device).requires_grad_(False).eval()
@@ -41,7 +43,7 @@ class PerceptualDistance:
 
     @torch.inference_mode()
     def __call__(self, result: Tensor, truth: Tensor) -> Tensor:
-        """result, truth: f 3 h w in [0, 1]. One number a frame: 0 for equal frames, about 0.7 for unrelated ones."""
+        """One number per frame: 0 for equal frames, about 0.7 for unrelated ones. result, truth: f 3 h w in [0, 1]."""
         height, width = truth.shape[-2:]
         if min(height, width) < SMALLEST_SIDE:
             raise ValueError(
@@ -53,16 +55,5 @@ class PerceptualDistance:
 
 
 def _published_name(name: str) -> str:
-    """slice2.5.weight of the package, which cuts the backbone into slices, is features.5.weight in the file."""
+    """The name in the file: the package cuts the backbone into slices, so slice2.5.weight is features.5.weight."""
     return f"features.{name.split('.', 1)[1]}"
-
-
-def _lpips() -> Any:
-    try:
-        import lpips
-    except ImportError as error:
-        raise ImportError(
-            f"LPIPS needs the package lpips, which does not load ({error}): "
-            'run pip install lpips, or pip install -e ".[evaluation]" in the folder of this pack'
-        ) from error
-    return lpips
