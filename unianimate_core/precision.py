@@ -1,4 +1,4 @@
-"""In which numbers a network computes, and what "auto" means on a device."""
+"""The precisions that a network can compute in, and the one that "auto" chooses for a device."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def dtype_of(precision: str, device: torch.device | str) -> torch.dtype:
-    """The dtype of a precision on a device; see auto_precision for "auto". Raises ValueError for any other name."""
+    """The dtype of a precision. For "auto" see auto_precision. Raises ValueError for a name that is not in DTYPES."""
     if precision == "auto":
         precision = auto_precision(device)
     if precision not in DTYPES:
@@ -23,9 +23,9 @@ def dtype_of(precision: str, device: torch.device | str) -> torch.dtype:
 
 
 def auto_precision(device: torch.device | str) -> str:
-    """The fastest precision that keeps quality: fp16 on a GPU; on a CPU bf16 if it computes in bf16, else fp32.
+    """The fastest precision that keeps the quality: fp16 on a GPU; on a CPU bf16 if it has bf16 units, else fp32.
 
-    Without such units bf16 is about six times slower than fp32. The choice is logged.
+    On a CPU without them bf16 is about six times slower than fp32. The choice for a CPU is logged.
     """
     device = torch.device(device)
     if device.type != "cpu":
@@ -36,6 +36,6 @@ def auto_precision(device: torch.device | str) -> str:
 
 
 def cpu_has_bf16() -> bool:
-    """Whether the processor multiplies bf16 itself (AVX-512 BF16, AMX, or Arm's BF16)."""
+    """Whether the processor has instructions that multiply bf16: AVX-512 BF16, AMX, or Arm's BF16."""
     checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported", "_is_arm_bf16_supported")
     return any(check() for name in checks if (check := getattr(torch.cpu, name, None)) is not None)
