@@ -10,12 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from benchmarks.report import RELEASED
 from tests.support.mamba import mamba_config, mamba_unet
 from tests.support.on_demand import give_weights, host_operations
 from tests.support.recorded import conditions, latents, tensor, text
 from tests.support.scan import by_definition
-from unianimate_core.config import MambaConfig
+from unianimate_core.config import RELEASED, MambaConfig
 from unianimate_core.model import UNet
 from unianimate_core.model.backend import Backend
 from unianimate_core.model.mamba import FULL_PRECISION, BidirectionalMamba, MambaBlock

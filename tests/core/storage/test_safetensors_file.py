@@ -8,12 +8,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file
 from torch import Tensor
 
+from tests.support.examples import examples
 from unianimate_core.storage import safetensors_file
 from unianimate_core.storage.atomic import NoRoom
 from unianimate_core.storage.safetensors_file import write_safetensors
@@ -34,7 +35,7 @@ SLICES: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(30, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=st.lists(st.sampled_from(sorted(SLICES)), min_size=1, max_size=6))
 def test_each_tensor_is_stored_with_its_own_values(names, tmp_path):
     """The writer copies what overlaps in memory: safetensors itself refuses to store it."""

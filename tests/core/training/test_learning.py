@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from safetensors.torch import load_file
 
 from tests.support import ROOT
@@ -16,6 +17,7 @@ from tests.support.training import RUN, SETTINGS, make_run
 from unianimate_core.training.loop.trainer import make_accelerator, train_run
 
 
+@pytest.mark.slow
 def test_a_tiny_network_learns_one_clip_by_heart(tmp_path):
     """Loss, conditions, optimizer and learning rate work together: the error falls to a small part."""
     settings = replace(SETTINGS, dropout=0.0, learning_rate=3e-3, weighting="x0", condition_drop=0.0, all_dropped=0.0)
@@ -43,6 +45,7 @@ train_run(make_run(Path(sys.argv[1]), settings, replace(RUN, steps=1)), accelera
 """
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(tmp_path):
     """As accelerate launch starts them on GPUs. Their gradient is that of one process, and only one writes."""
     (tmp_path / "program.py").write_text(LAUNCHED)

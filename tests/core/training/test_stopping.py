@@ -76,7 +76,6 @@ def test_nohup_is_respected():
         signal.signal(signal.SIGHUP, before)
 
 
-KILLS = 5
 # Starts a run, kills it and starts it again, `kills` times, each in its own folder.
 KILLED = """
 import os, random, signal, sys, time
@@ -185,14 +184,15 @@ def test_no_worker_outlives_a_killed_run(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
-def test_a_run_that_is_killed_at_random_moments_ends_bit_identical(tmp_path):
+@pytest.mark.parametrize("kills", [5, pytest.param(20, marks=pytest.mark.slow)])
+def test_a_run_that_is_killed_at_random_moments_ends_bit_identical(tmp_path, kills):
     """While it prepares data, in the middle of a step, or while it writes a state."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(KILLS)], cwd=ROOT, env=environment, check=True)
+    subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), str(kills)], cwd=ROOT, env=environment, check=True)
     expected = newest(tmp_path / "whole" / "run")
-    for kill in range(KILLS):
+    for kill in range(kills):
         folder = tmp_path / str(kill) / "run"
         assert equal(newest(folder), expected)
         assert not list((folder / "states").glob(".*"))
-    left = [int((tmp_path / str(kill) / "left").read_text()) for kill in range(KILLS)]
+    left = [int((tmp_path / str(kill) / "left").read_text()) for kill in range(kills)]
     assert any(left), "no kill came after the first state"
