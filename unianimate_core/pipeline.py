@@ -20,6 +20,7 @@ from .guidance import read_guidance
 from .long_video.segment_store import open_run
 from .long_video.video import LongVideo, LongVideoSettings, Progress
 from .media.images import Fit, as_frames
+from .media.sound import Sound
 from .media.video import check_destination, video_writer
 from .model import UNet
 from .model.conditions import PoseRange
@@ -126,7 +127,7 @@ class UniAnimatePipeline(Animator):
         output: str | os.PathLike,
         fps: float = 30.0,
         long: LongVideoSettings | None = None,
-        sound: str | os.PathLike | None = None,
+        sound: Sound | str | os.PathLike | None = None,
         overwrite: bool = False,
         progress: bool = True,
         **options: Any,
